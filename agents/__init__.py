@@ -1,0 +1,1 @@
+"""Who acts: populations and strategic agents over a simulated world."""

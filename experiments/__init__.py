@@ -1,0 +1,1 @@
+"""Entry points: studies, ensembles, recording and reports."""

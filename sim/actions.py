@@ -1,0 +1,100 @@
+"""What agents want, as rows of one table.
+
+A row is an intent: who wants which venue to do what, by when and at what fee. The sequencer turns
+rows into an execution order, the venue fills in `code` and up to four results, and the executed row
+is the event. Rows of one world that share a non-zero `bundle` are atomic: all or nothing.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+from sim.kernel import Rows
+
+ROW = np.dtype(
+    [
+        ("world", np.int32),  # local index of the world, 0 <= world < n_worlds
+        ("venue", np.int16),  # index of the venue in World.venues
+        ("verb", np.int16),  # Verb
+        ("account", np.int32),  # who pays, receives and signs
+        ("target", np.int32),  # position (lending) or feed (oracle); -1 where it has no meaning
+        ("asset", np.int16),  # asset handed in, or the collateral of a liquidation
+        ("asset_2", np.int16),  # asset received, or the debt of a liquidation
+        ("amount", np.float64),  # whole tokens; inf: as much as the rules and the balance allow
+        ("limit", np.float64),  # least acceptable outcome, whole tokens; 0: none
+        ("arrival", np.float64),  # seconds after the block opened at which the row reaches the venue
+        ("tip", np.float64),  # bid per unit of gas above the base fee, gwei
+        ("fee_cap", np.float64),  # most that is paid per unit of gas in all, gwei
+        ("gas", np.float64),  # units of gas that the row takes
+        ("bundle", np.int32),  # 0: alone; else rows with the same number in a world are atomic
+        ("expires", np.int32),  # last step at which the row may still be included
+        ("step", np.int32),  # step of submission, then of execution
+        ("seq", np.int32),  # place in its world's execution order of that step
+        ("code", np.int16),  # Reject; filled by the venue
+        ("fee", np.float64),  # gas fee paid, whole units of the gas asset; filled by block space
+        ("r0", np.float64),  # results; a venue names them per verb in `RESULTS`
+        ("r1", np.float64),
+        ("r2", np.float64),
+        ("r3", np.float64),
+    ],
+    align=True,
+)
+
+
+class Verb(IntEnum):
+    """What a venue is asked to do."""
+
+    SUPPLY = 1
+    WITHDRAW = 2
+    BORROW = 3
+    REPAY = 4
+    LIQUIDATE = 5
+    FLASH_BORROW = 6
+    FLASH_REPAY = 7
+    SWAP = 8
+    ADD_LIQUIDITY = 9
+    REMOVE_LIQUIDITY = 10
+    REPORT = 11
+
+
+class Reject(IntEnum):
+    """Why a row had no effect; OK means that it had."""
+
+    PENDING = -1
+    OK = 0
+    UNKNOWN_VERB = 1
+    BAD_AMOUNT = 2  # not a positive number
+    BAD_ASSET = 3
+    BAD_TARGET = 4
+    INSUFFICIENT_BALANCE = 5
+    INSUFFICIENT_LIQUIDITY = 6
+    LIMIT_NOT_MET = 7
+    CAP_EXCEEDED = 8
+    UNHEALTHY = 9  # the position would end below health 1 or above its loan-to-value
+    HEALTHY = 10  # a liquidation of a position that may not be liquidated
+    LEAVES_DUST = 11
+    NO_DEBT = 12
+    NO_COLLATERAL = 13
+    NOT_OWNER = 14
+    BUNDLE_FAILED = 15  # another row of the bundle was rejected
+    FLASH_NOT_REPAID = 16
+    CONFLICT = 17  # an earlier bundle of the block did the same to the same target
+    EXPIRED = 18
+    PAUSED = 19
+    CANNOT_PAY_GAS = 20
+    NOT_COLLATERAL = 21
+
+
+def new_rows(n: int) -> Rows:
+    """Make `n` empty rows: no target, no limit, no bundle, immediate arrival, this block only."""
+    rows = np.zeros(n, ROW)
+    rows["target"] = -1
+    rows["asset"] = -1
+    rows["asset_2"] = -1
+    rows["fee_cap"] = np.inf
+    rows["code"] = Reject.PENDING
+    return rows
+
+
+NO_ROWS = new_rows(0)
+NO_ROWS.flags.writeable = False

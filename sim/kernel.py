@@ -1,0 +1,82 @@
+"""The one place where numba compiles anything.
+
+Numba's file cache is keyed by the file that holds a function, so it returns stale machine code when
+a *callee in another file* was edited. Here the cache folder is keyed by a digest of every source
+file that may hold a kernel: an edit anywhere starts a fresh folder, and nothing stale can load.
+
+Kernels are serial, release the GIL and are cached: parallelism is several World objects side by
+side in processes, which costs half the compile time of `parallel=True` and reaches the same speed.
+"""
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+F64 = NDArray[np.float64]
+F32 = NDArray[np.float32]
+I64 = NDArray[np.int64]
+I32 = NDArray[np.int32]
+I16 = NDArray[np.int16]
+U8 = NDArray[np.uint8]
+U64 = NDArray[np.uint64]
+Bool = NDArray[np.bool_]
+Rows = NDArray[np.void]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_PACKAGES = ("sim", "agents", "envs")
+
+
+def source_digest(root: Path | None = None) -> str:
+    """Digest of every source file that holds a kernel.
+
+    Parameters
+    ----------
+    root : Path, optional
+        Folder that holds the packages; the installed one when left out.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    root = root or Path(__file__).resolve().parent.parent
+    digest = hashlib.blake2b(digest_size=8)
+    for package in _PACKAGES:
+        for path in sorted((root / package).rglob("*.py")):
+            source = path.read_bytes()
+            if b"@kernel" in source:
+                digest.update(path.relative_to(root).as_posix().encode())
+                digest.update(source)
+    return digest.hexdigest()
+
+
+def cache_folder() -> Path:
+    """Folder of compiled kernels: in the virtual environment, else in the user's cache folder.
+
+    `FAULTLINE_CACHE` overrides both.
+    """
+    chosen = os.environ.get("FAULTLINE_CACHE")
+    if chosen:
+        base = Path(chosen)
+    elif sys.prefix != sys.base_prefix and os.access(sys.prefix, os.W_OK):
+        base = Path(sys.prefix) / "var" / "faultline"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "faultline"
+    return base / "kernels" / source_digest()
+
+
+numba.config.CACHE_DIR = str(cache_folder())
+
+
+def kernel(function: Function) -> Function:
+    """Compile a function of arrays and scalars; its plain form stays at `.py_func`."""
+    compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    return cast(Function, compiled)
