@@ -40,6 +40,8 @@ ROW = np.dtype(
     align=True,
 )
 
+BUNDLE_ROWS = 8  # the longest atomic bundle
+
 
 class Verb(IntEnum):
     """What a venue is asked to do."""
@@ -83,6 +85,7 @@ class Reject(IntEnum):
     PAUSED = 19
     CANNOT_PAY_GAS = 20
     NOT_COLLATERAL = 21
+    BUNDLE_TOO_LONG = 22
 
 
 def new_rows(n: int) -> Rows:

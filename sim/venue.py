@@ -67,13 +67,18 @@ class Venue(ABC):
         It must equal the custody account's balances to 1e-9 relative.
         """
 
-    def checkpoint(self, worlds: I64, rows: Rows, firsts: I64, lasts: I64) -> None:
+    def checkpoint(self, worlds: I64, targets: I64) -> None:
         """Remember the listed worlds before a bundle.
 
-        `rows[firsts[i]:lasts[i]]`, through the execution order given to `execute`, are the bundle's
-        rows in `worlds[i]`; a venue with state per position saves the rows' targets only.
+        Parameters
+        ----------
+        worlds : array (n,)
+            Local world indices; each has one bundle in flight at most.
+        targets : array (n, BUNDLE_ROWS)
+            Targets of the bundle's rows, -1 for none; a venue with state per position saves these
+            positions only.
         """
-        del rows, firsts, lasts
+        del targets
         self.arena.checkpoint(worlds)
 
     def rollback(self, worlds: I64) -> None:
