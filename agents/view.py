@@ -80,9 +80,9 @@ class View:
             n = len(self._pools)
             self._board = PoolBoard(
                 np.zeros((self.n_worlds, n, 2)),
-                np.array([pool.asset_indices for pool in self._pools], np.int64).reshape(n, 2),
+                np.array([pool.state.assets for pool in self._pools], np.int64).reshape(n, 2),
                 np.array([pool.index for pool in self._pools], np.int64),
-                np.array([pool.fee for pool in self._pools], np.float64),
+                np.array([pool.params.fee_bps / 1e4 for pool in self._pools], np.float64),
             )
         if self._board_step != self.step:
             for k, pool in enumerate(self._pools):
