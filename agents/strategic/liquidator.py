@@ -19,7 +19,7 @@ from agents.view import PoolBoard, View
 from sim.actions import Verb
 from sim.amm.constant_product import amount_out, profit_maximising_input
 from sim.errors import ConfigError
-from sim.kernel import F64, I64, Rows, kernel
+from sim.kernel import F64, Rows, kernel
 from sim.lending.opportunities import Opportunities
 from sim.lending.pooled import PooledMarket
 from sim.lending.state import PooledState
@@ -64,13 +64,13 @@ def read_offer(
     lending: PooledState, oracle: F64, table: Opportunities, w: int, k: int
 ) -> Offer:
     """Terms at which the k-th listed position may be liquidated in world w."""
-    p, c, d = table.position[k], table.collateral[k], table.debt[k]
+    p, c, d = table.position[k], table.collateral_asset[k], table.debt_asset[k]
     kept = lending.liquidation_bonus[w, c] * lending.protocol_fee[w, c]
     gross = 1.0 + lending.liquidation_bonus[w, c] - kept
     seized_per_debt = oracle[w, d] * (1.0 + lending.liquidation_bonus[w, c]) / oracle[w, c]
     reserve_debt = lending.debt[w, p, d] * lending.borrow_index[w, d]
-    reserve_collateral = table.available[k]
-    most = table.cover[k]
+    reserve_collateral = table.collateral_available[k]
+    most = table.debt_to_cover[k]
     ends = most >= reserve_debt * SAFE or most * seized_per_debt >= reserve_collateral * SAFE
     least = lending.min_leftover[w] * (1.0 + 1e-6)
     by_debt = reserve_debt - least / oracle[w, d]
@@ -110,7 +110,7 @@ def fill(
 @kernel
 def decide_inventory(
     lending: PooledState, outside: OutsideState, fundamental: F64, table: Opportunities,
-    starts: I64, balances: F64, oracle: F64, market: F64, base_fee: F64, clearing: F64,
+    balances: F64, oracle: F64, market: F64, base_fee: F64, clearing: F64,
     planned: F64, budget: F64, terms: Terms, rows: Rows,
 ) -> int:  # fmt: skip
     """Write the liquidations that own capital can pay for; return the number of rows.
@@ -119,6 +119,7 @@ def decide_inventory(
     not yet spent. `fundamental` is read only through the outside market's quotes.
     """
     n = 0
+    starts = table.starts
     for w in range(oracle.shape[0]):
         if starts[w] == starts[w + 1]:
             continue
@@ -131,7 +132,9 @@ def decide_inventory(
         for k in range(starts[w], last):
             if sent == terms.max_positions:
                 break
-            c, d = table.collateral[k], table.debt[k]
+            c, d = table.collateral_asset[k], table.debt_asset[k]
+            if table.debt_to_cover[k] <= 0.0:
+                continue
             offer = read_offer(lending, oracle, table, w, k)
             unit_cost = market[w, d] / offer.per_debt
             best = market[w, c] >= unit_cost
@@ -187,7 +190,7 @@ def best_pool(pools: PoolBoard, w: int, asset_in: int, asset_out: int) -> int:
 
 @kernel
 def decide_flash(
-    lending: PooledState, pools: PoolBoard, table: Opportunities, starts: I64, balances: F64,
+    lending: PooledState, pools: PoolBoard, table: Opportunities, balances: F64,
     oracle: F64, market: F64, base_fee: F64, clearing: F64, reserves: F64, terms: Terms,
     rows: Rows,
 ) -> int:  # fmt: skip
@@ -196,6 +199,7 @@ def decide_flash(
     `reserves` (pool, 2) is work space: the pools as they stand after the bundles already written.
     """
     n = 0
+    starts = table.starts
     for w in range(oracle.shape[0]):
         if starts[w] == starts[w + 1]:
             continue
@@ -206,9 +210,11 @@ def decide_flash(
         for k in range(starts[w], last):
             if sent == terms.max_positions:
                 break
-            c, d = table.collateral[k], table.debt[k]
+            c, d = table.collateral_asset[k], table.debt_asset[k]
+            if c == d or table.debt_to_cover[k] <= 0.0:
+                continue
             place = best_pool(pools, w, c, d)
-            if c == d or place < 0:
+            if place < 0:
                 continue
             pool, side = place // 2, place % 2
             offer = read_offer(lending, oracle, table, w, k)
@@ -314,32 +320,32 @@ class Liquidator(Trader):
 
     def decide(self, view: View) -> Rows:
         """Liquidations that pay, and exits outside."""
-        starts, table = self.market.opportunities()
+        table = self.market.opportunities()
         n = 0
-        if starts[-1]:
+        if table.position.shape[0]:
             terms = Terms(
                 self.account, self.market.account, self.market.index, self.gas, self.gas_cap,
                 self.bid_share, self.min_profit_usd, self.latency_seconds, self.max_positions,
                 self.max_reviewed, view.gas_asset, view.step,
             )  # fmt: skip
             write = self._flash if self.style == "flash" else self._inventory
-            n = write(view, table, starts, terms)
+            n = write(view, table, terms)
         return np.concatenate([self.buffer.take(n), self.exits.take(self.write_exits(view))])
 
     def _room(self, view: View, per_position: int) -> Rows:
         return self.buffer.room(view.n_worlds * self.max_positions * per_position)
 
-    def _inventory(self, view: View, table: Opportunities, starts: I64, terms: Terms) -> int:
+    def _inventory(self, view: View, table: Opportunities, terms: Terms) -> int:
         return decide_inventory(
-            self.market.state, self.outside.state, self.world.fundamental, table, starts,
+            self.market.state, self.outside.state, self.world.fundamental, table,
             view.balances, view.oracle_price, view.market_price, view.base_fee, view.clearing,
             self.planned, self.budget, terms, self._room(view, 1),
         )  # fmt: skip
 
-    def _flash(self, view: View, table: Opportunities, starts: I64, terms: Terms) -> int:
+    def _flash(self, view: View, table: Opportunities, terms: Terms) -> int:
         pools = view.pools()
         return decide_flash(
-            self.market.state, pools, table, starts, view.balances, view.oracle_price,
+            self.market.state, pools, table, view.balances, view.oracle_price,
             view.market_price, view.base_fee, view.clearing,
             np.zeros((pools.assets.shape[0], 2)), terms, self._room(view, FLASH_ROWS),
         )  # fmt: skip
