@@ -96,7 +96,7 @@ class SyntheticBook(BookSource):
                 f"{1.0 + _EXPOSED * self.knife_edge_move:.4f}, or nobody can stand on the edge, "
                 f"got {self.min_health}"
             )
-        if not self.health_median > 1.0 / (1.0 - self.knife_edge_move):
+        if not self.health_median > (1.0 + 1e-6) / (1.0 - self.knife_edge_move):
             raise ConfigError(
                 "health_median must lie above 1 / (1 - knife_edge_move) = "
                 f"{1.0 / (1.0 - self.knife_edge_move):.4f}, got {self.health_median}; raise it"
@@ -320,7 +320,7 @@ def _capped(sizes: F64, share: float) -> F64:
             break
         cap = share * rest / (1.0 - k * share)
         if k == largest.shape[0] or largest[k] <= cap:
-            return np.minimum(sizes, cap)
+            return np.asarray(np.minimum(sizes, cap))
         rest -= largest[k]
     return np.full_like(sizes, 1.0)
 
