@@ -12,8 +12,9 @@ Sources and what was measured
 -----------------------------
 * Perez, Werner, Xu, Livshits, "Liquidations: DeFi on a Knife-edge", FC 2021, arXiv:2009.13235,
   abstract: "variations of only 3% in an asset's dollar price can result in over 10m USD becoming
-  liquidable" on Compound up to September 2020. The edge here is counted in debt, under a common
-  fall of all risky prices; the collateral behind it is 1 / threshold, about 1.25 times, as much.
+  liquidable" on Compound up to September 2020. The edge here is counted in debt at the prices
+  before the fall, and the fall is common to all risky assets; the collateral behind it is
+  1 / threshold, about 1.25 times, as much.
 * Every (w)stETH-collateralised position of Aave, June 2023 (lidofinance/aave-liquidation-model,
   GPL-3.0; 1,136 positions with 1 < health < 100 and more than 0.05 ETH of debt, 509,684 ETH in
   all): standard deviation of log debt 2.8; Hill exponent of debt 1.34 on the largest 2%, 0.78 on
