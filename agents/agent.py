@@ -7,7 +7,7 @@ import mesa
 import numpy as np
 
 from agents.view import View
-from sim.actions import ROW, new_rows
+from sim.actions import NO_ROWS, RAW, join_rows, new_rows
 from sim.errors import ConfigError
 from sim.kernel import Bool, Rows
 from sim.state import Arena
@@ -86,17 +86,18 @@ class RowBuffer:
 
     def __init__(self, capacity: int = 1024) -> None:
         self.rows = new_rows(capacity)
-        self.blank = new_rows(1)
+        self.blank = new_rows(capacity)
 
     def room(self, n: int) -> Rows:
         """At least `n` blank rows."""
         if n > self.rows.shape[0]:
-            self.rows = np.empty(max(n, 2 * self.rows.shape[0]), ROW)
-            self.rows[:] = self.blank
+            self.rows, self.blank = new_rows(2 * n), new_rows(2 * n)
         return self.rows
 
     def take(self, n: int) -> Rows:
         """The first `n` rows, as a copy; the buffer is blank again."""
-        taken = self.rows[:n].copy()
-        self.rows[:n] = self.blank
+        if n == 0:
+            return NO_ROWS
+        taken = join_rows([self.rows[:n]])
+        self.rows.view(RAW)[:n] = self.blank.view(RAW)[:n]
         return taken

@@ -5,6 +5,7 @@ rows into an execution order, the venue fills in `code` and up to four results, 
 is the event. Rows of one world that share a non-zero `bundle` are atomic: all or nothing.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
@@ -43,6 +44,7 @@ ROW = np.dtype(
     align=True,
 )
 
+RAW = np.dtype((np.void, ROW.itemsize))  # a row as a block of bytes
 BUNDLE_ROWS = 8  # the longest atomic bundle
 
 
@@ -100,6 +102,16 @@ def new_rows(n: int) -> Rows:
     rows["fee_cap"] = np.inf
     rows["code"] = Reject.PENDING
     return rows
+
+
+def join_rows(parts: Sequence[Rows]) -> Rows:
+    """Concatenate rows, as raw records: numpy promotes structured types field by field."""
+    joined = np.empty(sum(part.shape[0] for part in parts), ROW)
+    raw, start = joined.view(RAW), 0
+    for part in parts:
+        raw[start : start + part.shape[0]] = part.view(RAW)
+        start += part.shape[0]
+    return joined
 
 
 NO_ROWS = new_rows(0)

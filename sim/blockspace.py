@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sim.actions import NO_ROWS, Reject
+from sim.actions import NO_ROWS, Reject, join_rows
 from sim.background import BackgroundDemand
 from sim.errors import ConfigError
 from sim.kernel import F64, I64, Bool, Rows, kernel
@@ -313,7 +313,7 @@ class BlockSpace:
         """
         world, state = self.world, self.state
         if self.pending.shape[0]:
-            rows = np.concatenate([self.pending, rows])
+            rows = join_rows([self.pending, rows])
         self._base_fee_paid[:] = state.base_fee
         n = rows.shape[0]
         if n == 0:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.actions import NO_ROWS, Reject, Verb
+from sim.actions import NO_ROWS, Reject, Verb, join_rows
 from sim.kernel import Rows
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class EventLog:
         """All events in the order (world, step, seq)."""
         if not self.parts:
             return NO_ROWS
-        rows = np.concatenate(self.parts)
+        rows = join_rows(self.parts)
         self.parts = [rows]
         return rows[np.lexsort((rows["seq"], rows["step"], rows["world"]))]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.actions import NO_ROWS
+from sim.actions import NO_ROWS, join_rows
 from sim.blockspace import BlockSpace
 from sim.errors import ConfigError, InvariantError
 from sim.events import EventLog
@@ -210,7 +210,7 @@ class World:
             One per agent, each grouped by world in ascending order. They are copied.
         """
         parts = [rows for rows in (*intents, self.oracle.reports()) if rows.shape[0]]
-        rows = np.concatenate(parts) if parts else NO_ROWS
+        rows = join_rows(parts) if parts else NO_ROWS
         self.executor.open_block()
         on_chain = self.on_chain[rows["venue"]] if parts else np.zeros(0, np.bool_)
         included = self.blockspace.include(rows[on_chain] if parts else rows)

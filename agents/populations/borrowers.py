@@ -199,7 +199,8 @@ class Borrowers(MarketAgent):
                 f"known venues: {', '.join(world.venues)}"
             )
         prices = world.fundamental[0]
-        thresholds, ltv = market.thresholds(world.assets), market.ltvs(world.assets)
+        thresholds = market.term("liquidation_threshold", world.assets)
+        ltv = market.term("ltv", world.assets)
         book = self.book_source
         if isinstance(book, BookSource):
             book = book.draw(world.assets, prices, thresholds, ltv)

@@ -16,7 +16,7 @@ import numpy as np
 
 from agents.strategic.trader import Trader, gas_bid
 from agents.view import PoolBoard, View
-from sim.actions import Verb
+from sim.actions import Verb, join_rows
 from sim.amm.constant_product import amount_out, profit_maximising_input
 from sim.errors import ConfigError
 from sim.kernel import F64, Rows, kernel
@@ -330,7 +330,7 @@ class Liquidator(Trader):
             )  # fmt: skip
             write = self._flash if self.style == "flash" else self._inventory
             n = write(view, table, terms)
-        return np.concatenate([self.buffer.take(n), self.exits.take(self.write_exits(view))])
+        return join_rows([self.buffer.take(n), self.exits.take(self.write_exits(view))])
 
     def _room(self, view: View, per_position: int) -> Rows:
         return self.buffer.room(view.n_worlds * self.max_positions * per_position)

@@ -172,6 +172,17 @@ class PooledMarket(Venue):
             raise ConfigError("positions must be added before the market takes its seat in a world")
         return self._book.add(account, collateral, debt)
 
+    def enrolled(self) -> tuple[F64, F64]:
+        """Supply and debt of the positions added so far, whole tokens, shapes (A,)."""
+        collateral = sum((part.sum(axis=0) for part in self._book.collateral), np.zeros(1))
+        debt = sum((part.sum(axis=0) for part in self._book.debt), np.zeros(1))
+        return collateral, debt
+
+    def term(self, field: str, assets: Sequence[str]) -> F64:
+        """One reserve term by asset, shape (A,); 0 for an asset without a reserve."""
+        reserves = self.params.reserves
+        return np.array([getattr(reserves.get(a), field, 0.0) for a in assets], np.float64)
+
     def vary(self, field: str, asset: str | None, values: F64 | Sequence[float]) -> None:
         """Give each world its own value of a term, before or after the market is bound.
 
