@@ -1,0 +1,1 @@
+"""One Mesa agent that stands for thousands of alike accounts, as arrays."""

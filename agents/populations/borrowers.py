@@ -1,0 +1,257 @@
+"""Borrowers of one pooled market as a population: one Mesa agent, arrays of positions.
+
+Each borrower looks at the position at own intervals and, when health has crossed an own trigger,
+tops up, repays or withdraws towards an own target, after an own delay and only where gas is a small
+part of what is moved. Some never react. The population has one account; the positions are claims in
+the lending market's own arrays.
+
+What a failed transaction was meant to spend is not tried again: the wallet counts it as spent.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from agents.agent import MarketAgent, RowBuffer
+from agents.populations.behaviour import BorrowerParams, Reaction, calendar, draw_traits
+from agents.populations.book import BookSource, LoanBook
+from agents.view import View
+from sim.actions import Verb
+from sim.errors import ConfigError
+from sim.kernel import F64, I64, Rows, kernel
+from sim.lending.health import position_values
+from sim.lending.pooled import PooledMarket
+from sim.lending.state import PooledState
+from sim.state import Arena
+from sim.world import World
+
+SUPPLY, WITHDRAW, REPAY = int(Verb.SUPPLY), int(Verb.WITHDRAW), int(Verb.REPAY)
+TOP_UP, REPAYS, RELEVERAGE = int(Reaction.TOP_UP), int(Reaction.REPAY), int(Reaction.RELEVERAGE)
+
+
+class Habits(NamedTuple):
+    """Traits by position, in calendar order; see `BorrowerTraits` for the units."""
+
+    reaction: I64
+    trigger: F64
+    target: F64
+    delay: F64
+    gas_tolerance: F64
+    fee_cap: F64
+
+
+class Terms(NamedTuple):
+    """Scalars of the decision."""
+
+    account: int
+    venue: int
+    first: int  # market index of the population's first position
+    gas: float  # units per transaction
+    bid: float  # bid over the last clearing price, ratio
+    patience: int  # blocks until a transaction expires
+    gas_asset: int
+    step: int
+
+
+@kernel
+def largest(values: F64, w: int, position: int, price: F64, index: F64) -> int:
+    """Asset in which a position holds most USD."""
+    best, most = 0, -1.0
+    for a in range(values.shape[2]):
+        usd = values[w, position, a] * index[w, a] * price[w, a]
+        if usd > most:
+            best, most = a, usd
+    return best
+
+
+@kernel
+def decide(
+    state: PooledState, prices: F64, base_fee: F64, clearing: F64, ranges: I64, habits: Habits,
+    wallet: F64, busy: F64, terms: Terms, rows: Rows,
+) -> int:  # fmt: skip
+    """Write one row per borrower who acts in this block; return their number.
+
+    Parameters
+    ----------
+    state : PooledState
+    prices : array (world, asset)
+        What the lending market reads, USD.
+    base_fee, clearing : array (world,)
+        Gwei.
+    ranges : array (class, 2)
+        Positions that inspect in this block.
+    habits : Habits
+    wallet : array (world, position)
+        Spare funds, whole tokens of the position's main collateral (top-up) or debt (repay).
+    busy : array (world, position)
+        Step until which a sent transaction is awaited.
+    terms : Terms
+    rows : structured array
+        Room for one row per inspecting position and world.
+    """
+    n = 0
+    for w in range(prices.shape[0]):
+        bid = max(base_fee[w], clearing[w]) * terms.bid
+        gas_usd = terms.gas * bid * 1e-9 * prices[w, terms.gas_asset]
+        for k in range(ranges.shape[0]):
+            for i in range(ranges[k, 0], ranges[k, 1]):
+                if busy[w, i] > terms.step:
+                    continue
+                p = terms.first + i
+                _, weighted, _, debt = position_values(state, prices, w, p)
+                if debt <= 0.0:
+                    continue
+                health = weighted / debt
+                kind = habits.reaction[i]
+                target = habits.target[i]
+                if kind == RELEVERAGE:
+                    if health < habits.trigger[i]:
+                        continue
+                    a = largest(state.collateral, w, p, prices, state.liquidity_index)
+                    usd = (weighted - target * debt) / max(
+                        state.liquidation_threshold[w, a], 1e-9
+                    )
+                    verb = WITHDRAW
+                else:
+                    if health >= habits.trigger[i] or wallet[w, i] <= 0.0:
+                        continue
+                    if kind == TOP_UP:
+                        a = largest(state.collateral, w, p, prices, state.liquidity_index)
+                        usd = (target * debt - weighted) / max(
+                            state.liquidation_threshold[w, a], 1e-9
+                        )
+                        verb = SUPPLY
+                    else:
+                        a = largest(state.debt, w, p, prices, state.borrow_index)
+                        usd = debt - weighted / target
+                        verb = REPAY
+                    usd = min(usd, wallet[w, i] * prices[w, a])
+                if usd <= 0.0 or gas_usd > habits.gas_tolerance[i] * usd:
+                    continue
+                row = rows[n]
+                n += 1
+                row.world = w
+                row.venue = terms.venue
+                row.verb = verb
+                row.account = terms.account
+                row.target = p
+                row.asset = a
+                row.amount = usd / prices[w, a]
+                row.arrival = habits.delay[i]
+                row.fee_cap = habits.fee_cap[i]
+                row.tip = max(bid - base_fee[w], 0.1)
+                row.gas = terms.gas
+                row.expires = terms.step + terms.patience
+                row.step = terms.step
+                busy[w, i] = terms.step + terms.patience
+                if kind != RELEVERAGE:
+                    wallet[w, i] = max(wallet[w, i] - row.amount, 0.0)
+    return n
+
+
+class Borrowers(MarketAgent):
+    """A population of borrowers in one pooled lending market.
+
+    Parameters
+    ----------
+    book : BookSource or LoanBook
+        Where the positions come from.
+    market : str
+        Name of the lending market.
+    behaviour : mapping, optional
+        Fields of `BorrowerParams`.
+    gas : float
+        Units of gas per transaction.
+    bid : float
+        What is bid per unit of gas, as a multiple of the last clearing price.
+    patience_hours : float
+        After this a transaction expires and the borrower may try again.
+    gas_money : float
+        Whole tokens of the gas asset that the population holds for fees.
+    traits_seed : int
+        Seed of the traits; the same in every world, as the book is.
+    """
+
+    def __init__(
+        self,
+        *,
+        book: BookSource | LoanBook,
+        market: str = "lending",
+        behaviour: dict[str, Any] | None = None,
+        gas: float = 250_000.0,
+        bid: float = 1.2,
+        patience_hours: float = 1.0,
+        gas_money: float = 10_000.0,
+        traits_seed: int = 7,
+    ) -> None:
+        self.book_source, self.market_name = book, market
+        self.params = BorrowerParams(**(behaviour or {}))
+        self.gas, self.bid = float(gas), float(bid)
+        self.patience_hours, self.gas_money = patience_hours, gas_money
+        self.traits_seed = traits_seed
+
+    def enroll(self, world: World) -> None:
+        """Draw the book and its owners' traits, and bring the positions to the market."""
+        market = world.venues.get(self.market_name)
+        if not isinstance(market, PooledMarket):
+            raise ConfigError(
+                f"{self.name}.market must name a pooled lending market, got {self.market_name!r}; "
+                f"known venues: {', '.join(world.venues)}"
+            )
+        prices = world.fundamental[0]
+        thresholds, ltv = market.thresholds(world.assets), market.ltvs(world.assets)
+        book = self.book_source
+        if isinstance(book, BookSource):
+            book = book.draw(world.assets, prices, thresholds, ltv)
+        else:
+            book = book.aligned(world.assets)
+        health = book.health_factor(prices, thresholds)
+        traits = draw_traits(self.params, len(book), self.traits_seed, health)
+        self.calendar = calendar(traits, world.block_seconds)
+        self.book = book.take(self.calendar.order)
+        self.traits = traits.take(self.calendar.order)
+        self.first = market.add_positions(
+            self.account, self.book.collateral, self.book.debt
+        ).start
+        self.market = market
+
+    def bind(self, world: World) -> None:
+        """Fill the wallets and endow the account with what they hold."""
+        n = len(self.book)
+        t = self.traits
+        self.habits = Habits(t.reaction, t.trigger, t.target, t.delay, t.gas_tolerance, t.fee_cap)
+        prices = world.fundamental[0]
+        main = np.where(
+            t.reaction == Reaction.REPAY,
+            np.argmax(self.book.debt * prices, axis=1),
+            np.argmax(self.book.collateral * prices, axis=1),
+        )
+        usd = t.wallet * self.book.collateral_usd(prices)
+        tokens = np.where(t.reaction == Reaction.NEVER, 0.0, usd / prices[main])
+        tokens[t.reaction == Reaction.RELEVERAGE] = 0.0
+        self.arena = Arena(world.n_worlds, {"wallet": (n,), "busy": (n,)})
+        self.arena["wallet"][:] = tokens
+        for asset in range(world.n_assets):
+            held = float(tokens[main == asset].sum())
+            if asset == world.gas_asset:
+                held += self.gas_money
+            world.ledger.endow(self.account, asset, held)
+        self.patience = max(1, round(self.patience_hours * 3600.0 / world.block_seconds))
+        self.buffer = RowBuffer()
+
+    def decide(self, view: View) -> Rows:
+        """Rows of the borrowers who act in this block."""
+        ranges = self.calendar.ranges(view.step)
+        looking = int((ranges[:, 1] - ranges[:, 0]).sum())
+        if looking == 0:
+            return self.buffer.take(0)
+        terms = Terms(
+            self.account, self.market.index, self.first, self.gas, self.bid, self.patience,
+            view.gas_asset, view.step,
+        )  # fmt: skip
+        n = decide(
+            self.market.state, view.oracle_price, view.base_fee, view.clearing, ranges,
+            self.habits, self.arena["wallet"], self.arena["busy"], terms,
+            self.buffer.room(looking * view.n_worlds),
+        )  # fmt: skip
+        return self.buffer.take(n)

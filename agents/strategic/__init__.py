@@ -1,0 +1,1 @@
+"""Agents who optimise: liquidators and arbitrageurs."""

@@ -1,0 +1,95 @@
+"""What everybody can see at the start of a block, read-only."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from sim.amm.constant_product import ConstantProductPool
+from sim.errors import ConfigError
+from sim.kernel import F64, I64
+
+if TYPE_CHECKING:
+    from sim.venue import Venue
+    from sim.world import World
+
+
+def read_only(array: np.ndarray[Any, Any]) -> Any:
+    """View of an array that cannot be written through."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+class PoolBoard(NamedTuple):
+    """All constant-product pools side by side, for agents that look for the best exit."""
+
+    reserves: F64  # (world, pool, 2) whole tokens
+    assets: I64  # (pool, 2)
+    venues: I64  # (pool,) index in World.venues
+    fees: F64  # (pool,) fraction
+
+
+class View:
+    """Read-only arrays of what everybody can see; one per model, refreshed by `open_block`.
+
+    What is expensive is computed on demand and kept for the block.
+
+    Attributes
+    ----------
+    market_price, oracle_price : array (world, asset)
+        USD.
+    balances : array (world, account, asset)
+        Public, as on a chain; whole tokens.
+    base_fee, clearing : array (world,)
+        Base fee of this block, and the price at which the last block was full, gwei.
+    """
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.market_price: F64 = read_only(world.market_price)
+        self.oracle_price: F64 = read_only(world.oracle_price)
+        self.balances: F64 = read_only(world.ledger.balances)
+        self.base_fee: F64 = read_only(world.blockspace.state.base_fee)
+        self.clearing: F64 = read_only(world.blockspace.state.clearing)
+        self.n_worlds, self.world_ids = world.n_worlds, world.world_ids
+        self.block_seconds, self.gas_asset = world.block_seconds, world.gas_asset
+        self._pools = [v for v in world.venues.values() if isinstance(v, ConstantProductPool)]
+        self._board: PoolBoard | None = None
+        self._board_step = -1
+
+    @property
+    def step(self) -> int:
+        """Number of the block that is open."""
+        return self._world.step
+
+    @property
+    def n_steps(self) -> int:
+        """Horizon in blocks."""
+        return self._world.n_steps
+
+    def venue(self, name: str) -> "Venue":
+        """A venue by name, for its on-demand figures; agents act through rows only."""
+        if name not in self._world.venues:
+            known = ", ".join(self._world.venues)
+            raise ConfigError(f"unknown venue {name!r}; known: {known}")
+        return self._world.venues[name]
+
+    def pools(self) -> PoolBoard:
+        """Reserves of all constant-product pools at the start of this block."""
+        if self._board is None:
+            n = len(self._pools)
+            self._board = PoolBoard(
+                np.zeros((self.n_worlds, n, 2)),
+                np.array([pool.state.assets for pool in self._pools], np.int64).reshape(n, 2),
+                np.array([pool.index for pool in self._pools], np.int64),
+                np.array([pool.params.fee_bps / 1e4 for pool in self._pools], np.float64),
+            )
+        if self._board_step != self.step:
+            for k, pool in enumerate(self._pools):
+                self._board.reserves[:, k] = pool.state.reserves
+            self._board_step = self.step
+        return self._board
+
+    def forget(self) -> None:
+        """Drop what was kept for the block (after a restore)."""
+        self._board_step = -1

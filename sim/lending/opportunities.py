@@ -1,0 +1,151 @@
+"""What liquidators look at: the best call on each liquidatable position, largest first."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.actions import Reject
+from sim.kernel import F64, I32, I64, kernel
+from sim.lending.health import position_health
+from sim.lending.state import PooledState
+from sim.lending.verbs import quote
+
+OK = int(Reject.OK)
+LEAVES_DUST = int(Reject.LEAVES_DUST)
+
+
+class Opportunities(NamedTuple):
+    """Liquidatable positions of all worlds, those of world w at `starts[w]:starts[w + 1]`.
+
+    Sorted per world by debt to cover in USD, largest first, ties by position. The pair of assets is
+    the position's largest collateral and largest debt by value.
+    """
+
+    starts: I64  # (W + 1,)
+    position: I32  # (n,)
+    collateral_asset: I32  # (n,) -1: no collateral
+    debt_asset: I32  # (n,)
+    debt_to_cover: F64  # (n,) tokens: the most that one call repays by all rules; 0: none may
+    collateral_received: F64  # (n,) tokens that the liquidator gets for it
+    collateral_available: F64  # (n,) tokens that the position has in that reserve
+    health: F64  # (n,) health factor
+    debt_to_cover_usd: F64  # (n,) at the oracle's prices
+    debt_usd: F64  # (n,) all debt of the position at the oracle's prices
+
+
+@kernel
+def largest_assets(state: PooledState, prices: F64, w: int, p: int) -> tuple[int, int, float]:
+    """Asset of a position's largest collateral and of its largest debt by value; -1: none.
+
+    Also its debt in USD.
+    """
+    collateral_asset, debt_asset = -1, -1
+    most_collateral, most_debt, total = 0.0, 0.0, 0.0
+    for a in range(prices.shape[1]):
+        if state.liquidation_threshold[w, a] > 0.0:
+            held = state.collateral[w, p, a] * (prices[w, a] * state.liquidity_index[w, a])
+            if held > most_collateral:
+                most_collateral, collateral_asset = held, a
+        owed = state.debt[w, p, a] * (prices[w, a] * state.borrow_index[w, a])
+        total += owed
+        if owed > most_debt:
+            most_debt, debt_asset = owed, a
+    return collateral_asset, debt_asset, total
+
+
+@kernel
+def largest_call(
+    state: PooledState, prices: F64, w: int, p: int, asset: int, asset_2: int
+) -> tuple[float, float]:
+    """Debt to cover and collateral received of the largest call that the rules allow.
+
+    Where the most would leave dust, the most that leaves exactly the minimum of debt and of
+    collateral is tried (the call after it may then take the rest).
+    """
+    code, repaid, received, _ = quote(state, prices, w, p, asset, asset_2, np.inf)
+    if code == LEAVES_DUST:
+        spare = 1.0 + 1e-9
+        owed = state.debt[w, p, asset_2] * state.borrow_index[w, asset_2]
+        held = state.collateral[w, p, asset] * state.liquidity_index[w, asset]
+        least = state.min_leftover[w] * spare
+        by_debt = owed - least / prices[w, asset_2]
+        worth = (held * prices[w, asset] - least) / prices[w, asset_2]
+        by_collateral = worth / (1.0 + state.liquidation_bonus[w, asset])
+        amount = min(by_debt, by_collateral)
+        if amount > 0.0:
+            code, repaid, received, _ = quote(state, prices, w, p, asset, asset_2, amount)
+    if code != OK:
+        return 0.0, 0.0
+    return repaid, received
+
+
+@kernel
+def before(usd: F64, ids: I64, i: int, j: int) -> bool:
+    """Whether entry i comes before entry j: more USD, else the lower position."""
+    return usd[i] > usd[j] or (usd[i] == usd[j] and ids[i] < ids[j])
+
+
+@kernel
+def rank(usd: F64, ids: I64, order: I64, start: int, end: int) -> None:
+    """Sort `order[start:end]` by `before` (Shell's sort, in place)."""
+    n = end - start
+    gap = 1
+    while gap < n // 3:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for i in range(start + gap, end):
+            chosen = order[i]
+            j = i
+            while j >= start + gap and before(usd, ids, chosen, order[j - gap]):
+                order[j] = order[j - gap]
+                j -= gap
+            order[j] = chosen
+        gap //= 3
+
+
+@kernel
+def survey(
+    state: PooledState, prices: F64, ids: I64, starts: I64, usd: F64, order: I64, out: Opportunities
+) -> None:
+    """Fill the columns of `out` for the positions `ids`, sorted per world.
+
+    `usd` and `order` are scratch of at least the length of `ids`.
+    """
+    for w in range(starts.shape[0] - 1):
+        for i in range(starts[w], starts[w + 1]):
+            order[i] = i
+            usd[i] = 0.0
+            asset, asset_2, _ = largest_assets(state, prices, w, ids[i])
+            if asset >= 0 and asset_2 >= 0:
+                covered, _ = largest_call(state, prices, w, ids[i], asset, asset_2)
+                usd[i] = covered * prices[w, asset_2]
+        rank(usd, ids, order, starts[w], starts[w + 1])
+        for k in range(starts[w], starts[w + 1]):
+            p = ids[order[k]]
+            asset, asset_2, debt_usd = largest_assets(state, prices, w, p)
+            covered, received, held = 0.0, 0.0, 0.0
+            if asset >= 0 and asset_2 >= 0:
+                covered, received = largest_call(state, prices, w, p, asset, asset_2)
+                held = state.collateral[w, p, asset] * state.liquidity_index[w, asset]
+            out.position[k] = p
+            out.collateral_asset[k] = asset
+            out.debt_asset[k] = asset_2
+            out.debt_to_cover[k] = covered
+            out.collateral_received[k] = received
+            out.collateral_available[k] = held
+            out.health[k] = position_health(state, prices, w, p)
+            out.debt_to_cover_usd[k] = usd[order[k]]
+            out.debt_usd[k] = debt_usd
+    for w in range(starts.shape[0]):
+        out.starts[w] = starts[w]
+
+
+@kernel
+def debt_of(state: PooledState, prices: F64, ids: I64, starts: I64, out: F64) -> None:
+    """Debt in USD of the listed positions of each world, shape (world,)."""
+    for w in range(starts.shape[0] - 1):
+        total = 0.0
+        for i in range(starts[w], starts[w + 1]):
+            _, _, debt = largest_assets(state, prices, w, ids[i])
+            total += debt
+        out[w] = total

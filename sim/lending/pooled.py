@@ -1,0 +1,561 @@
+"""A pooled lending market with Aave v3's rules (v3.3 and later), many worlds at once.
+
+What it models: reserves with supply, debt, cash and caps; positions with collateral and debt in any
+number of assets; two-slope rates and index accrual as in `rates`; health, loan-to-value and the
+verbs of `verbs`; liquidation with bonus, protocol fee, dynamic close factor, leftover rule and the
+deficit of v3.3 as in `liquidation`; flash loans inside a bundle.
+
+What it leaves out: efficiency and isolation modes (a reserve's terms are the same for all
+positions; give e-mode terms as the reserve's own), stable rates, receiving aTokens, the sequencer's
+grace period, the switch that keeps supply from being collateral (all supply in a reserve with a
+threshold is collateral), and the ban on liquidating oneself.
+
+Invariants, per world and asset:
+
+- cash + debt + deficit + flash loans = supply + treasury + surplus, to rounding;
+- supply and debt of a reserve are the sums over its positions;
+- only a liquidation that ends a position's collateral raises the deficit, by exactly the debt that
+  it removes.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from sim.actions import BUNDLE_ROWS, Verb
+from sim.errors import ConfigError, InputError
+from sim.kernel import F64, I32, I64, Bool, Rows, kernel
+from sim.lending.health import fill_health
+from sim.lending.index import LiquidationIndex, find, touch
+from sim.lending.opportunities import Opportunities, debt_of, survey
+from sim.lending.params import PooledParams, ReserveParams, check_risk, check_values
+from sim.lending.state import ASSET_TERMS, MARKET_TERMS, PooledState, arena_fields
+from sim.lending.verbs import accrue, execute, refresh_rates
+from sim.state import Arena
+from sim.venue import Venue
+
+if TYPE_CHECKING:
+    from sim.world import World
+
+__all__ = ["PooledMarket", "PooledParams", "PooledState", "ReserveParams"]
+
+
+@kernel
+def copy_book(target: F64, book: F64, worlds: I64) -> None:
+    """Give the listed worlds the initial book, which has no world axis."""
+    for i in range(worlds.shape[0]):
+        w = worlds[i]
+        for p in range(book.shape[0]):
+            for a in range(book.shape[1]):
+                target[w, p, a] = book[p, a]
+
+
+@kernel
+def save_positions(
+    state: PooledState, worlds: I64, targets: I64, ids: I64, collateral: F64, debt: F64
+) -> None:
+    """Keep a copy of the positions that a bundle in each listed world touches."""
+    for i in range(worlds.shape[0]):
+        w = worlds[i]
+        for k in range(targets.shape[1]):
+            p = targets[i, k]
+            ids[w, k] = p if 0 <= p < state.owner.shape[0] else -1
+            if ids[w, k] >= 0:
+                for a in range(state.debt.shape[2]):
+                    collateral[w, k, a] = state.collateral[w, p, a]
+                    debt[w, k, a] = state.debt[w, p, a]
+
+
+@kernel
+def undo_positions(
+    state: PooledState,
+    index: LiquidationIndex,
+    worlds: I64,
+    ids: I64,
+    collateral: F64,
+    debt: F64,
+) -> None:
+    """Put the kept copies back and refresh their entries in the index."""
+    for i in range(worlds.shape[0]):
+        w = worlds[i]
+        for k in range(ids.shape[1]):
+            p = ids[w, k]
+            if p >= 0:
+                for a in range(state.debt.shape[2]):
+                    state.collateral[w, p, a] = collateral[w, k, a]
+                    state.debt[w, p, a] = debt[w, k, a]
+                touch(index, state, w, p)
+
+
+class _Book:
+    """The initial book under construction: who owns which balances, whole tokens."""
+
+    def __init__(self) -> None:
+        self.owners: list[tuple[int | str, int]] = []
+        self.collateral: list[F64] = []
+        self.debt: list[F64] = []
+        self.n = 0
+
+    def add(self, account: int | str, collateral: F64, debt: F64) -> range:
+        """Append positions of one owner."""
+        collateral = np.ascontiguousarray(collateral, np.float64)
+        debt = np.ascontiguousarray(debt, np.float64)
+        if collateral.ndim != 2 or collateral.shape != debt.shape:
+            raise InputError(
+                "collateral and debt must both have shape (positions, assets), got "
+                f"{collateral.shape} and {debt.shape}"
+            )
+        for name, amounts in (("collateral", collateral), ("debt", debt)):
+            wrong = np.argwhere(~(np.isfinite(amounts) & (amounts >= 0.0)))
+            if wrong.size:
+                p, a = wrong[0]
+                raise InputError(
+                    f"{name} of position {p}, asset column {a}, must be a finite amount >= 0, got "
+                    f"{amounts[p, a]}"
+                )
+        bare = np.flatnonzero((debt.sum(axis=1) > 0.0) & ~(collateral.sum(axis=1) > 0.0))
+        if bare.size:
+            raise InputError(
+                f"position {bare[0]} has debt and no collateral; give it collateral or leave it out"
+            )
+        self.owners.append((account, len(debt)))
+        self.collateral.append(collateral)
+        self.debt.append(debt)
+        self.n += len(debt)
+        return range(self.n - len(debt), self.n)
+
+
+class PooledMarket(Venue):
+    """Facade of a pooled lending market.
+
+    Parameters
+    ----------
+    params : PooledParams
+        Terms. Those of single worlds are changed by `vary`.
+    """
+
+    RESULTS: ClassVar[dict[int, tuple[str, ...]]] = {
+        int(Verb.SUPPLY): ("supplied",),
+        int(Verb.WITHDRAW): ("withdrawn",),
+        int(Verb.BORROW): ("borrowed",),
+        int(Verb.REPAY): ("repaid",),
+        int(Verb.LIQUIDATE): ("debt_repaid", "collateral_seized", "protocol_fee", "bad_debt_usd"),
+        int(Verb.FLASH_BORROW): ("borrowed",),
+        int(Verb.FLASH_REPAY): ("repaid", "premium"),
+    }
+
+    def __init__(self, params: PooledParams) -> None:
+        self.params = params
+        self._book = _Book()
+        self._variations: list[tuple[str, str | None, F64]] = []
+        self._bound = False
+
+    # -- before bind ------------------------------------------------------------------------------
+
+    def add_positions(self, account: int | str, collateral: F64, debt: F64) -> range:
+        """Add positions of one owner to the initial book, the same in all worlds.
+
+        Parameters
+        ----------
+        account : int or str
+            Ledger account that owns them, pays and receives for them; index or name.
+        collateral, debt : array (n, A)
+            Whole tokens per asset of the world. A lender is a position without debt.
+
+        Returns
+        -------
+        range
+            Their position indices.
+        """
+        if self._bound:
+            raise ConfigError("positions must be added before the market takes its seat in a world")
+        return self._book.add(account, collateral, debt)
+
+    def vary(self, field: str, asset: str | None, values: F64 | Sequence[float]) -> None:
+        """Give each world its own value of a term, before or after the market is bound.
+
+        Parameters
+        ----------
+        field : str
+            A field of ReserveParams, or of PooledParams with `asset` None.
+        asset : str or None
+            Name of the reserve.
+        values : array (W,)
+            One value per world of this World object, in the order of `world_ids`.
+        """
+        values = np.asarray(values, np.float64)
+        if self._bound:
+            self._apply(field, asset, values)
+        else:
+            self._variations.append((field, asset, values))
+
+    # -- seat in a world --------------------------------------------------------------------------
+
+    def bind(self, world: "World") -> None:
+        """Resolve names, allocate, fill the initial state and endow custody."""
+        n_worlds, n_assets = world.n_worlds, len(world.assets)
+        for asset in self.params.reserves:
+            world.asset_index(asset)
+        self._collateral_book, self._debt_book = self._resolve_book(n_assets)
+        n = self.n_positions
+        self.arena = Arena(n_worlds, arena_fields(n_assets))
+        self.state = PooledState(
+            owner=self._owners(),
+            collateral=np.zeros((n_worlds, n, n_assets)),
+            debt=np.zeros((n_worlds, n, n_assets)),
+            **{name: self.arena[name] for name in arena_fields(n_assets)},
+        )
+        self._allocate_index(n_worlds, n, n_assets)
+        self._saved_ids: I64 = np.full((n_worlds, BUNDLE_ROWS), -1)
+        self._saved_collateral: F64 = np.zeros((n_worlds, BUNDLE_ROWS, n_assets))
+        self._saved_debt: F64 = np.zeros((n_worlds, BUNDLE_ROWS, n_assets))
+        self._health: F64 = np.zeros((0, 0))
+        self._fill_terms()
+        self._endow()
+        self._bound = True
+        for variation in self._variations:
+            self._apply(*variation)
+        for w in range(n_worlds):
+            refresh_rates(self.state, world.ledger.balances, w, self.account)
+        self.arena.keep_as_initial()
+        everywhere = np.arange(n_worlds)
+        copy_book(self.state.collateral, self._collateral_book, everywhere)
+        copy_book(self.state.debt, self._debt_book, everywhere)
+
+    @property
+    def n_positions(self) -> int:
+        """Number of positions, the same in all worlds."""
+        return self._book.n
+
+    def _resolve_book(self, n_assets: int) -> tuple[F64, F64]:
+        """Join the initial book into two arrays (N, A), checked against the world's assets."""
+        empty = np.zeros((0, n_assets))
+        for amounts in self._book.collateral:
+            if amounts.shape[1] != n_assets:
+                raise ConfigError(
+                    f"{self.name}: positions must have one column for each of the world's "
+                    f"{n_assets} assets ({', '.join(self.world.assets)}), got {amounts.shape[1]}"
+                )
+        collateral = np.concatenate([empty, *self._book.collateral])
+        debt = np.concatenate([empty, *self._book.debt])
+        for a, asset in enumerate(self.world.assets):
+            if asset not in self.params.reserves:
+                wrong = np.flatnonzero((collateral[:, a] > 0.0) | (debt[:, a] > 0.0))
+                if wrong.size:
+                    raise ConfigError(
+                        f"{self.name}: position {wrong[0]} has a balance in {asset}, which is no "
+                        f"reserve of this market; reserves: {', '.join(self.params.reserves)}"
+                    )
+        return np.ascontiguousarray(collateral), np.ascontiguousarray(debt)
+
+    def _owners(self) -> I32:
+        """Ledger account of each position."""
+        accounts = self.world.ledger.accounts
+        owner = np.zeros(self.n_positions, np.int32)
+        start = 0
+        for account, n in self._book.owners:
+            if isinstance(account, str):
+                if account not in accounts:
+                    raise ConfigError(
+                        f"{self.name}: positions belong to account {account!r}, which the ledger "
+                        f"does not have; accounts: {', '.join(accounts)}"
+                    )
+                account = accounts.index(account)
+            owner[start : start + n] = account
+            start += n
+        return owner
+
+    def _allocate_index(self, n_worlds: int, n: int, n_assets: int) -> None:
+        """Empty liquidation index with room for some watched positions, and growable outputs."""
+        room = min(n, 64 + n // 8)
+        masks = 1 << min(n_assets, 8)
+        weights = (n_worlds, n_assets)
+        self.index_state = LiquidationIndex(
+            slot=np.full((n_worlds, n), -1, np.int32),
+            ids=np.zeros((n_worlds, room), np.int32),
+            health=np.zeros((n_worlds, room)),
+            masks=np.zeros((n_worlds, room), np.int32),
+            count=np.zeros(n_worlds, np.int64),
+            hot=np.zeros(n_worlds, np.int64),
+            heat=np.zeros(n_worlds),
+            stale=np.ones(n_worlds, np.int64),
+            messy=np.zeros(n_worlds, np.int64),
+            collateral_reference=np.zeros(weights),
+            debt_reference=np.zeros(weights),
+            collateral_used=np.zeros(weights),
+            debt_used=np.zeros(weights),
+            collateral_weight=np.zeros(weights),
+            debt_weight=np.zeros(weights),
+            lowest=np.zeros(masks),
+            highest=np.zeros(masks),
+        )
+        self._starts: I64 = np.zeros(n_worlds + 1, np.int64)
+        self._prices_seen: F64 = np.zeros(weights)
+        self._step_seen = -1
+        self._dirty = True
+        self._surveyed = False
+        self._grow_outputs(256)
+
+    def _grow_outputs(self, room: int) -> None:
+        """Make room for so many liquidatable positions over all worlds."""
+        self._ids: I64 = np.zeros(room, np.int64)
+        self._usd: F64 = np.zeros(room)
+        self._order: I64 = np.zeros(room, np.int64)
+        self._table = Opportunities(
+            np.zeros_like(self._starts),
+            *(np.zeros(room, np.int32) for _ in range(3)),
+            *(np.zeros(room) for _ in range(6)),
+        )
+
+    def _fill_terms(self) -> None:
+        """Copy the params into every world."""
+        for name in MARKET_TERMS:
+            self.arena[name][:] = getattr(self.params, name)
+        self.arena["optimal_utilisation"][:] = 1.0
+        for asset, reserve in self.params.reserves.items():
+            a = self.world.asset_index(asset)
+            self.arena["listed"][:, a] = 1.0
+            for name in ASSET_TERMS[1:]:
+                self.arena[name][:, a] = getattr(reserve, name)
+        self.arena["liquidity_index"][:] = 1.0
+        self.arena["borrow_index"][:] = 1.0
+
+    def _endow(self) -> None:
+        """Set reserve totals from the book and mint the cash that must be there."""
+        supplied, owed = self._collateral_book.sum(axis=0), self._debt_book.sum(axis=0)
+        for a, asset in enumerate(self.world.assets):
+            if owed[a] > supplied[a]:
+                raise ConfigError(
+                    f"{self.name}: debt in reserve {asset} exceeds its supply ({owed[a]:.10g} > "
+                    f"{supplied[a]:.10g} tokens); add lenders of {asset} or lower its debts"
+                )
+            self.arena["total_collateral"][:, a] = supplied[a]
+            self.arena["total_debt"][:, a] = owed[a]
+            self.world.ledger.endow(self.account, a, supplied[a] - owed[a])
+
+    def _apply(self, field: str, asset: str | None, values: F64) -> None:
+        """Write a varied term into the present and the initial state."""
+        values = check_values(field, values, self.world.n_worlds)
+        if (asset is None) != (field in MARKET_TERMS):
+            raise ConfigError(
+                f"{field} is a term of the {'market' if asset else 'reserve'}: asset must be "
+                f"{'None' if asset else 'the name of a reserve'}, got {asset!r}"
+            )
+        place: Any = slice(None)
+        if asset is not None:
+            if asset not in self.params.reserves:
+                raise ConfigError(
+                    f"{self.name}: {asset!r} is no reserve; reserves: "
+                    f"{', '.join(self.params.reserves)}"
+                )
+            place = (slice(None), self.world.asset_index(asset))
+        previous = self.arena[field][place].copy()
+        self.arena[field][place] = values
+        if asset is not None:
+            try:
+                self._check_risk(place)
+            except ConfigError:
+                self.arena[field][place] = previous
+                raise
+        if self.arena.initial is not self.arena.buffer:
+            k = list(self.arena.views).index(field)
+            start = int(self.arena.offsets[k])
+            view = self.arena[field]
+            initial = self.arena.initial[start : start + view.size].reshape(view.shape)
+            initial[place] = values
+        self._dirty = True
+
+    def _check_risk(self, place: Any) -> None:
+        """Check the risk terms of a reserve in every world."""
+        terms = (
+            self.arena[n][place] for n in ("ltv", "liquidation_threshold", "liquidation_bonus")
+        )
+        for ltv, threshold, bonus in zip(*terms, strict=True):
+            check_risk(float(ltv), float(threshold), float(bonus))
+
+    # -- the block --------------------------------------------------------------------------------
+
+    def execute(self, rows: Rows, order: I64, starts: I64, ends: I64) -> None:
+        """Execute rows at the oracle's present prices; see `verbs`."""
+        done = execute(
+            self.state,
+            self.index_state,
+            self.world.ledger.balances,
+            self.world.oracle_price,
+            rows,
+            order,
+            starts,
+            ends,
+            self.account,
+        )
+        self._dirty = self._dirty or done > 0
+
+    def accrue(self) -> None:
+        """Accrue one block of interest in all reserves."""
+        accrue(self.state, self.world.ledger.balances, self.account, self.world.block_seconds)
+        self._dirty = True
+
+    def checkpoint(self, worlds: I64, targets: I64) -> None:
+        """Remember the arena and the touched positions of the listed worlds."""
+        self.arena.checkpoint(worlds)
+        save_positions(
+            self.state, worlds, targets, self._saved_ids, self._saved_collateral, self._saved_debt
+        )
+
+    def rollback(self, worlds: I64) -> None:
+        """Undo everything since the last checkpoint in the listed worlds."""
+        self.arena.rollback(worlds)
+        undo_positions(
+            self.state,
+            self.index_state,
+            worlds,
+            self._saved_ids,
+            self._saved_collateral,
+            self._saved_debt,
+        )
+        self._dirty = True
+
+    def bundle_holds(self, worlds: I64) -> Bool:
+        """Whether no flash loan is outstanding."""
+        return np.asarray((self.state.flash[worlds] == 0.0).all(axis=1))
+
+    def reset(self, mask: Bool) -> None:
+        """Return the worlds in the mask to their initial state."""
+        self.arena.reset(mask)
+        worlds = np.flatnonzero(mask)
+        copy_book(self.state.collateral, self._collateral_book, worlds)
+        copy_book(self.state.debt, self._debt_book, worlds)
+        self._forget(worlds)
+
+    def snapshot(self) -> Any:
+        """Copy of the whole state."""
+        return self.arena.snapshot(), self.state.collateral.copy(), self.state.debt.copy()
+
+    def restore(self, snapshot: Any) -> None:
+        """Take a snapshot back."""
+        arena, collateral, debt = snapshot
+        self.arena.restore(arena)
+        self.state.collateral[:] = collateral
+        self.state.debt[:] = debt
+        self._forget(np.arange(self.world.n_worlds))
+
+    def _forget(self, worlds: I64) -> None:
+        """Have the liquidation index of some worlds made anew."""
+        self.index_state.stale[worlds] = 1
+        self._dirty = True
+
+    # -- what is seen -----------------------------------------------------------------------------
+
+    def liquidatable(self) -> tuple[I64, I64]:
+        """Positions with a health factor below 1 at the oracle's present prices.
+
+        Computed on demand, once per block and whenever prices or positions changed since.
+
+        Returns
+        -------
+        ids, starts : array
+            Those of world w are `ids[starts[w]:starts[w + 1]]`, ascending. Valid until the next
+            call; copy what is kept.
+        """
+        prices = self.world.oracle_price
+        if (
+            self._dirty
+            or self._step_seen != self.world.step
+            or not np.array_equal(prices, self._prices_seen)
+        ):
+            self._find(prices)
+            self._prices_seen[:] = prices
+            self._step_seen = self.world.step
+            self._dirty = False
+            self._surveyed = False
+        return self._ids[: self._starts[-1]], self._starts
+
+    def _find(self, prices: F64) -> None:
+        """Collect, growing watch lists and outputs as needed."""
+        while True:
+            watch, room = find(self.index_state, self.state, prices, self._ids, self._starts)
+            if watch == 0 and room == 0:
+                return
+            if room > 0:
+                self._grow_outputs(2 * room)
+            if watch > 0:
+                self._grow_watch(min(self.n_positions, watch + watch // 4))
+
+    def _grow_watch(self, room: int) -> None:
+        """Make room for so many watched positions per world."""
+        old = self.index_state
+        grown = {}
+        for name in ("ids", "health", "masks"):
+            array = getattr(old, name)
+            grown[name] = np.zeros((array.shape[0], room), array.dtype)
+            grown[name][:, : array.shape[1]] = array
+        self.index_state = old._replace(**grown)
+
+    def opportunities(self) -> Opportunities:
+        """Best liquidation call on each liquidatable position, largest first; see Opportunities.
+
+        Computed on demand, once per block and whenever prices or positions changed since. The
+        arrays are valid until the next call.
+        """
+        ids, starts = self.liquidatable()
+        if not self._surveyed:
+            survey(
+                self.state,
+                self.world.oracle_price,
+                self._ids,
+                starts,
+                self._usd,
+                self._order,
+                self._table,
+            )
+            self._surveyed = True
+        n = ids.shape[0]
+        return Opportunities(self._table.starts, *(column[:n] for column in self._table[1:]))
+
+    def liquidatable_debt(self) -> F64:
+        """All debt of the liquidatable positions in USD, shape (world,)."""
+        _, starts = self.liquidatable()
+        out = np.zeros(self.world.n_worlds)
+        debt_of(self.state, self.world.oracle_price, self._ids, starts, out)
+        return out
+
+    def health_factors(self) -> F64:
+        """Health factors of all positions at the oracle's prices, shape (world, position).
+
+        Valid until the next call.
+        """
+        shape = (self.world.n_worlds, self.n_positions)
+        if self._health.shape != shape:
+            self._health = np.zeros(shape)
+        weights = self.index_state
+        fill_health(
+            self.state,
+            self.world.oracle_price,
+            weights.collateral_weight,
+            weights.debt_weight,
+            self._health,
+        )
+        return self._health
+
+    def supplied(self) -> F64:
+        """Tokens that positions and treasury have in each reserve, shape (world, asset)."""
+        scaled = self.state.total_collateral + self.state.treasury
+        return np.asarray(scaled * self.state.liquidity_index)
+
+    def borrowed(self) -> F64:
+        """Tokens that positions owe to each reserve, shape (world, asset)."""
+        return np.asarray(self.state.total_debt * self.state.borrow_index)
+
+    def utilisation(self) -> F64:
+        """Share of each reserve's liquidity that is lent out, shape (world, asset)."""
+        borrowed = self.borrowed()
+        cash = self.world.ledger.balances[:, self.account] + self.state.flash
+        total = borrowed + cash
+        return np.divide(borrowed, total, out=np.zeros_like(total), where=total > 0.0)
+
+    def claims(self) -> F64:
+        """Supply, treasury and surplus, less debt, deficit and flash loans: what custody owes."""
+        state = self.state
+        owed = self.supplied() + state.surplus
+        return np.asarray(owed - self.borrowed() - state.deficit - state.flash)

@@ -1,0 +1,46 @@
+"""Interest: the two-slope rate, what suppliers get of it, and how indices grow.
+
+Aave v3 (`DefaultReserveInterestRateStrategyV2.sol`, `MathUtils.sol`): the borrow rate is linear in
+utilisation with a kink at the optimal utilisation; supply interest is linear between updates, debt
+interest compounds by the third-order expansion of the exponential that the contract computes.
+Rates are per year as fractions, indices are pure numbers that start at 1.
+"""
+
+from sim.kernel import kernel
+
+YEAR = 31_536_000.0  # seconds; the contract ignores leap years
+
+
+@kernel
+def utilisation(debt: float, cash: float) -> float:
+    """Share of a reserve's liquidity that is lent out; 0 for an empty reserve."""
+    if debt <= 0.0:
+        return 0.0
+    return debt / (debt + cash)
+
+
+@kernel
+def borrow_rate(used: float, base: float, slope_1: float, slope_2: float, optimal: float) -> float:
+    """Two-slope borrow rate per year at utilisation `used`."""
+    if used > optimal:
+        return base + slope_1 + slope_2 * ((used - optimal) / (1.0 - optimal))
+    return base + slope_1 * used / optimal
+
+
+@kernel
+def liquidity_rate(rate: float, used: float, reserve_factor: float) -> float:
+    """Yearly rate that suppliers earn when borrowers pay `rate` on the share `used`."""
+    return rate * used * (1.0 - reserve_factor)
+
+
+@kernel
+def linear_interest(rate: float, seconds: float) -> float:
+    """Growth factor of the liquidity index over some seconds."""
+    return 1.0 + rate * seconds / YEAR
+
+
+@kernel
+def compounded_interest(rate: float, seconds: float) -> float:
+    """Growth factor of the borrow index: 1 + x + x²/2 + x³/6 with x = rate × time in years."""
+    x = rate * seconds / YEAR
+    return 1.0 + x + x * (x / 2.0 + x * (x / 6.0))

@@ -1,0 +1,555 @@
+"""The verbs of a pooled market: supply, withdraw, borrow, repay, liquidate, flash loans.
+
+Every verb has one rhythm: require, compute, mutate. Nothing is touched before all checks are done;
+a failure is a reject code. Amounts are whole tokens; inf asks for as much as rules and balances
+allow. `custody` is the market's ledger account: its balance is the reserve's cash.
+"""
+
+import numpy as np
+
+from sim.actions import Reject, Verb
+from sim.kernel import F64, I64, Rows, kernel
+from sim.ledger import transfer
+from sim.lending.health import position_values
+from sim.lending.index import LiquidationIndex, touch
+from sim.lending.liquidation import (
+    HEALTHY,
+    TIE,
+    available_collateral,
+    leaves_dust,
+    max_liquidatable_debt,
+)
+from sim.lending.rates import (
+    borrow_rate,
+    compounded_interest,
+    linear_interest,
+    liquidity_rate,
+    utilisation,
+)
+from sim.lending.state import PooledState
+
+OK = int(Reject.OK)
+UNKNOWN_VERB = int(Reject.UNKNOWN_VERB)
+BAD_AMOUNT = int(Reject.BAD_AMOUNT)
+BAD_ASSET = int(Reject.BAD_ASSET)
+BAD_TARGET = int(Reject.BAD_TARGET)
+INSUFFICIENT_BALANCE = int(Reject.INSUFFICIENT_BALANCE)
+INSUFFICIENT_LIQUIDITY = int(Reject.INSUFFICIENT_LIQUIDITY)
+LIMIT_NOT_MET = int(Reject.LIMIT_NOT_MET)
+CAP_EXCEEDED = int(Reject.CAP_EXCEEDED)
+UNHEALTHY = int(Reject.UNHEALTHY)
+IS_HEALTHY = int(Reject.HEALTHY)
+LEAVES_DUST = int(Reject.LEAVES_DUST)
+NO_DEBT = int(Reject.NO_DEBT)
+NO_COLLATERAL = int(Reject.NO_COLLATERAL)
+NOT_OWNER = int(Reject.NOT_OWNER)
+FLASH_NOT_REPAID = int(Reject.FLASH_NOT_REPAID)
+PAUSED = int(Reject.PAUSED)
+NOT_COLLATERAL = int(Reject.NOT_COLLATERAL)
+
+SUPPLY = int(Verb.SUPPLY)
+WITHDRAW = int(Verb.WITHDRAW)
+BORROW = int(Verb.BORROW)
+REPAY = int(Verb.REPAY)
+LIQUIDATE = int(Verb.LIQUIDATE)
+FLASH_BORROW = int(Verb.FLASH_BORROW)
+FLASH_REPAY = int(Verb.FLASH_REPAY)
+
+NOTHING_USD = 1e-8  # the contract's unit of account: collateral worth less is no collateral
+
+
+@kernel
+def refresh_rates(state: PooledState, balances: F64, w: int, custody: int) -> None:
+    """Set the rates of all reserves of one world from their utilisation.
+
+    Cash that a flash loan has taken out for the moment counts as present.
+    """
+    for a in range(balances.shape[2]):
+        debt = state.total_debt[w, a] * state.borrow_index[w, a]
+        used = utilisation(debt, balances[w, custody, a] + state.flash[w, a])
+        rate = borrow_rate(
+            used,
+            state.base_rate[w, a],
+            state.slope_1[w, a],
+            state.slope_2[w, a],
+            state.optimal_utilisation[w, a],
+        )
+        state.borrow_rate[w, a] = rate
+        state.liquidity_rate[w, a] = liquidity_rate(rate, used, state.reserve_factor[w, a])
+
+
+@kernel
+def accrue(state: PooledState, balances: F64, custody: int, seconds: float) -> None:
+    """Grow indices, pay the treasury its share of the interest, then set new rates, all worlds.
+
+    Debt compounds and supply grows linearly: what the former yields beyond the latter and the
+    treasury's share is booked as `surplus`, so that custody equals claims to rounding. The surplus
+    is negative where a deficit makes supply exceed the debt and cash that should pay it.
+    """
+    for w in range(balances.shape[0]):
+        for a in range(balances.shape[2]):
+            scaled_debt = state.total_debt[w, a]
+            if state.listed[w, a] == 0.0 or not scaled_debt > 0.0:
+                continue
+            old_debt = scaled_debt * state.borrow_index[w, a]
+            old_index = state.liquidity_index[w, a]
+            state.borrow_index[w, a] *= compounded_interest(state.borrow_rate[w, a], seconds)
+            state.liquidity_index[w, a] *= linear_interest(state.liquidity_rate[w, a], seconds)
+            interest = scaled_debt * state.borrow_index[w, a] - old_debt
+            growth = state.liquidity_index[w, a] - old_index
+            to_suppliers = state.total_collateral[w, a] * growth
+            to_treasury = interest * state.reserve_factor[w, a]
+            on_treasury = state.treasury[w, a] * growth
+            state.treasury[w, a] += to_treasury / state.liquidity_index[w, a]
+            state.surplus[w, a] += interest - to_suppliers - to_treasury - on_treasury
+            state.supplier_interest[w, a] += to_suppliers
+            state.reserve_income[w, a] += to_treasury + on_treasury
+        refresh_rates(state, balances, w, custody)
+
+
+@kernel
+def supply(
+    state: PooledState,
+    balances: F64,
+    custody: int,
+    w: int,
+    account: int,
+    p: int,
+    asset: int,
+    amount: float,
+    limit: float,
+) -> tuple[int, float]:
+    """Hand tokens in on behalf of any position; returns code and tokens moved."""
+    if state.frozen[w, asset] != 0.0:
+        return PAUSED, 0.0
+    index = state.liquidity_index[w, asset]
+    scaled = state.total_collateral[w, asset] + state.treasury[w, asset]
+    room = state.supply_cap[w, asset] - scaled * index
+    held = balances[w, account, asset]
+    if np.isinf(amount):
+        amount = min(held, max(room, 0.0))
+        if amount <= 0.0:
+            return CAP_EXCEEDED if held > 0.0 else INSUFFICIENT_BALANCE, 0.0
+    if amount > room * (1.0 + TIE):
+        return CAP_EXCEEDED, 0.0
+    if amount < limit:
+        return LIMIT_NOT_MET, 0.0
+    if not transfer(balances, w, account, custody, asset, amount):
+        return INSUFFICIENT_BALANCE, 0.0
+    state.collateral[w, p, asset] += amount / index
+    state.total_collateral[w, asset] += amount / index
+    return OK, amount
+
+
+@kernel
+def take_collateral(state: PooledState, w: int, p: int, asset: int, scaled: float) -> None:
+    """Lower a position's scaled supply; what rounding would leave is taken too."""
+    held = state.collateral[w, p, asset]
+    if scaled >= held * HEALTHY:
+        scaled = held
+    state.collateral[w, p, asset] = held - scaled
+    state.total_collateral[w, asset] = max(state.total_collateral[w, asset] - scaled, 0.0)
+
+
+@kernel
+def take_debt(state: PooledState, w: int, p: int, asset: int, scaled: float) -> None:
+    """Lower a position's scaled debt; what rounding would leave is taken too."""
+    owed = state.debt[w, p, asset]
+    if scaled >= owed * HEALTHY:
+        scaled = owed
+    state.debt[w, p, asset] = owed - scaled
+    state.total_debt[w, asset] = max(state.total_debt[w, asset] - scaled, 0.0)
+
+
+@kernel
+def withdrawable(state: PooledState, prices: F64, w: int, p: int, asset: int) -> float:
+    """Most tokens of a reserve that may leave a position without making it unhealthy; or inf.
+
+    Without debt, or for supply that is no collateral, there is no bound. With debt, collateral of
+    zero LTV must leave before any other (the contract's rule): then the bound is 0.
+    """
+    _, weighted, _, debt = position_values(state, prices, w, p)
+    threshold = state.liquidation_threshold[w, asset]
+    if debt <= 0.0 or threshold <= 0.0:
+        return np.inf
+    if state.ltv[w, asset] > 0.0:
+        for a in range(prices.shape[1]):
+            counts = state.liquidation_threshold[w, a] > 0.0 and state.collateral[w, p, a] > 0.0
+            if counts and state.ltv[w, a] <= 0.0:
+                return 0.0
+    return max(0.0, (weighted - debt) / (prices[w, asset] * threshold))
+
+
+@kernel
+def withdraw(
+    state: PooledState,
+    balances: F64,
+    prices: F64,
+    custody: int,
+    w: int,
+    account: int,
+    p: int,
+    asset: int,
+    amount: float,
+    limit: float,
+) -> tuple[int, float]:
+    """Take supply back; the position must stay healthy. Returns code and tokens moved."""
+    if state.owner[p] != account:
+        return NOT_OWNER, 0.0
+    index = state.liquidity_index[w, asset]
+    held = state.collateral[w, p, asset] * index
+    if held <= 0.0:
+        return NO_COLLATERAL, 0.0
+    cash = balances[w, custody, asset]
+    room = withdrawable(state, prices, w, p, asset)
+    if np.isinf(amount):
+        amount = min(min(held, cash), room)
+        if amount <= 0.0:
+            return UNHEALTHY if room <= 0.0 else INSUFFICIENT_LIQUIDITY, 0.0
+    if amount > held * (1.0 + TIE):
+        return INSUFFICIENT_BALANCE, 0.0
+    amount = min(amount, held)
+    if amount > room * (1.0 + TIE):
+        return UNHEALTHY, 0.0
+    if amount < limit:
+        return LIMIT_NOT_MET, 0.0
+    if not transfer(balances, w, custody, account, asset, amount):
+        return INSUFFICIENT_LIQUIDITY, 0.0
+    take_collateral(state, w, p, asset, amount / index)
+    return OK, amount
+
+
+@kernel
+def borrow(
+    state: PooledState,
+    balances: F64,
+    prices: F64,
+    custody: int,
+    w: int,
+    account: int,
+    p: int,
+    asset: int,
+    amount: float,
+    limit: float,
+) -> tuple[int, float]:
+    """Lend tokens against a position, up to its loan-to-value. Returns code and tokens moved."""
+    if state.frozen[w, asset] != 0.0:
+        return PAUSED, 0.0
+    if state.owner[p] != account:
+        return NOT_OWNER, 0.0
+    _, weighted, power, debt = position_values(state, prices, w, p)
+    index = state.borrow_index[w, asset]
+    room = (power - debt) / prices[w, asset]
+    if weighted < debt * HEALTHY or room <= 0.0:
+        return UNHEALTHY, 0.0
+    cap_room = state.borrow_cap[w, asset] - state.total_debt[w, asset] * index
+    cash = balances[w, custody, asset]
+    if np.isinf(amount):
+        amount = min(min(room, cash), cap_room)
+        if amount <= 0.0:
+            return CAP_EXCEEDED if cap_room <= 0.0 else INSUFFICIENT_LIQUIDITY, 0.0
+    if amount > cap_room * (1.0 + TIE):
+        return CAP_EXCEEDED, 0.0
+    if amount > room * (1.0 + TIE):
+        return UNHEALTHY, 0.0
+    if amount < limit:
+        return LIMIT_NOT_MET, 0.0
+    if not transfer(balances, w, custody, account, asset, amount):
+        return INSUFFICIENT_LIQUIDITY, 0.0
+    state.debt[w, p, asset] += amount / index
+    state.total_debt[w, asset] += amount / index
+    return OK, amount
+
+
+@kernel
+def repay(
+    state: PooledState,
+    balances: F64,
+    custody: int,
+    w: int,
+    account: int,
+    p: int,
+    asset: int,
+    amount: float,
+    limit: float,
+) -> tuple[int, float]:
+    """Pay debt back on behalf of any position, at most what it owes. Code and tokens moved."""
+    index = state.borrow_index[w, asset]
+    owed = state.debt[w, p, asset] * index
+    if owed <= 0.0:
+        return NO_DEBT, 0.0
+    if np.isinf(amount):
+        amount = min(owed, balances[w, account, asset])
+        if amount <= 0.0:
+            return INSUFFICIENT_BALANCE, 0.0
+    amount = min(amount, owed)
+    if amount < limit:
+        return LIMIT_NOT_MET, 0.0
+    if not transfer(balances, w, account, custody, asset, amount):
+        return INSUFFICIENT_BALANCE, 0.0
+    take_debt(state, w, p, asset, amount / index)
+    return OK, amount
+
+
+@kernel
+def quote(
+    state: PooledState, prices: F64, w: int, p: int, asset: int, asset_2: int, amount: float
+) -> tuple[int, float, float, float]:
+    """Tell what a liquidation would do, purse of the liquidator and cash of the reserve aside.
+
+    Parameters
+    ----------
+    state, prices
+        The market, and USD prices of its oracle, shape (world, asset).
+    w, p, asset, asset_2 : int
+        World, position, collateral asset, debt asset.
+    amount : float
+        Debt to cover, whole tokens; inf: the most that the close factor allows.
+
+    Returns
+    -------
+    code, debt_repaid, to_liquidator, fee
+        Reject code, and whole tokens of debt and collateral.
+    """
+    _, weighted, _, debt_usd = position_values(state, prices, w, p)
+    if not weighted < debt_usd * HEALTHY:
+        return IS_HEALTHY, 0.0, 0.0, 0.0
+    if state.liquidation_threshold[w, asset] <= 0.0:
+        return NOT_COLLATERAL, 0.0, 0.0, 0.0
+    held = state.collateral[w, p, asset] * state.liquidity_index[w, asset]
+    if held <= 0.0:
+        return NO_COLLATERAL, 0.0, 0.0, 0.0
+    owed = state.debt[w, p, asset_2] * state.borrow_index[w, asset_2]
+    if owed <= 0.0:
+        return NO_DEBT, 0.0, 0.0, 0.0
+    price, debt_price = prices[w, asset], prices[w, asset_2]
+    most = max_liquidatable_debt(
+        owed,
+        owed * debt_price,
+        held * price,
+        debt_usd,
+        weighted / debt_usd,
+        debt_price,
+        state.close_factor[w],
+        state.close_factor_health[w],
+        state.close_factor_value[w],
+    )
+    to_liquidator, repaid, fee = available_collateral(
+        price,
+        debt_price,
+        min(amount, most),
+        held,
+        state.liquidation_bonus[w, asset],
+        state.protocol_fee[w, asset],
+    )
+    seized = to_liquidator + fee
+    if (
+        repaid < owed * HEALTHY
+        and seized < held * HEALTHY
+        and leaves_dust(
+            (owed - repaid) * debt_price, (held - seized) * price, state.min_leftover[w]
+        )
+    ):
+        return LEAVES_DUST, 0.0, 0.0, 0.0
+    return OK, repaid, to_liquidator, fee
+
+
+@kernel
+def write_off(state: PooledState, prices: F64, w: int, p: int) -> float:
+    """Burn all debt of a position without collateral into the reserves' deficit; USD of it."""
+    bad_debt = 0.0
+    for a in range(prices.shape[1]):
+        owed = state.debt[w, p, a]
+        if owed > 0.0:
+            tokens = owed * state.borrow_index[w, a]
+            state.deficit[w, a] += tokens
+            bad_debt += tokens * prices[w, a]
+            take_debt(state, w, p, a, owed)
+    state.bad_debt_usd[w] += bad_debt
+    return bad_debt
+
+
+@kernel
+def liquidate(
+    state: PooledState,
+    balances: F64,
+    prices: F64,
+    custody: int,
+    w: int,
+    account: int,
+    p: int,
+    asset: int,
+    asset_2: int,
+    amount: float,
+    limit: float,
+) -> tuple[int, float, float, float, float]:
+    """Repay debt of an unhealthy position for its collateral plus bonus.
+
+    Returns code, debt repaid, collateral to the liquidator, protocol fee, bad debt booked in USD.
+    """
+    if state.paused[w, asset_2] != 0.0:
+        return PAUSED, 0.0, 0.0, 0.0, 0.0
+    purse = balances[w, account, asset_2]
+    asked = purse if np.isinf(amount) else amount
+    code, repaid, to_liquidator, fee = quote(state, prices, w, p, asset, asset_2, asked)
+    if code != OK:
+        return code, 0.0, 0.0, 0.0, 0.0
+    if repaid <= 0.0 or repaid > purse * (1.0 + TIE):
+        return INSUFFICIENT_BALANCE, 0.0, 0.0, 0.0, 0.0
+    if to_liquidator > balances[w, custody, asset] * (1.0 + TIE):
+        return INSUFFICIENT_LIQUIDITY, 0.0, 0.0, 0.0, 0.0
+    if to_liquidator < limit:
+        return LIMIT_NOT_MET, 0.0, 0.0, 0.0, 0.0
+    transfer(balances, w, account, custody, asset_2, repaid)
+    transfer(balances, w, custody, account, asset, to_liquidator)
+    index = state.liquidity_index[w, asset]
+    take_collateral(state, w, p, asset, (to_liquidator + fee) / index)
+    take_debt(state, w, p, asset_2, repaid / state.borrow_index[w, asset_2])
+    state.treasury[w, asset] += fee / index
+    state.fee_income[w, asset] += fee
+    bad_debt = 0.0
+    collateral_usd, _, _, debt_usd = position_values(state, prices, w, p)
+    if debt_usd > 0.0 and collateral_usd < NOTHING_USD:
+        bad_debt = write_off(state, prices, w, p)
+    return OK, repaid, to_liquidator, fee, bad_debt
+
+
+@kernel
+def flash(
+    state: PooledState,
+    balances: F64,
+    custody: int,
+    w: int,
+    account: int,
+    asset: int,
+    amount: float,
+    back: bool,
+) -> tuple[int, float, float]:
+    """Lend without collateral inside a bundle, or take it back with the premium.
+
+    Returns code, principal moved, premium paid (to the treasury).
+    """
+    if not back:
+        cash = balances[w, custody, asset]
+        amount = cash if np.isinf(amount) else amount
+        if amount <= 0.0 or not transfer(balances, w, custody, account, asset, amount):
+            return INSUFFICIENT_LIQUIDITY, 0.0, 0.0
+        state.flash[w, asset] += amount
+        return OK, amount, 0.0
+    outstanding = state.flash[w, asset]
+    if outstanding <= 0.0:
+        return NO_DEBT, 0.0, 0.0
+    if amount >= outstanding * HEALTHY:
+        amount = outstanding
+    premium = amount * state.flash_premium[w]
+    if not transfer(balances, w, account, custody, asset, amount + premium):
+        return INSUFFICIENT_BALANCE, 0.0, 0.0
+    state.flash[w, asset] = outstanding - amount
+    state.treasury[w, asset] += premium / state.liquidity_index[w, asset]
+    state.fee_income[w, asset] += premium
+    return OK, amount, premium
+
+
+@kernel
+def perform(
+    state: PooledState,
+    balances: F64,
+    prices: F64,
+    custody: int,
+    w: int,
+    verb: int,
+    account: int,
+    p: int,
+    asset: int,
+    asset_2: int,
+    amount: float,
+    limit: float,
+    alone: bool,
+) -> tuple[int, float, float, float, float]:
+    """Check what all verbs have in common and dispatch; returns code and results."""
+    if verb < SUPPLY or verb > FLASH_REPAY:
+        return UNKNOWN_VERB, 0.0, 0.0, 0.0, 0.0
+    n_assets = prices.shape[1]
+    if asset < 0 or asset >= n_assets or state.listed[w, asset] == 0.0:
+        return BAD_ASSET, 0.0, 0.0, 0.0, 0.0
+    if not amount > 0.0:
+        return BAD_AMOUNT, 0.0, 0.0, 0.0, 0.0
+    if state.paused[w, asset] != 0.0:
+        return PAUSED, 0.0, 0.0, 0.0, 0.0
+    moved, premium = 0.0, 0.0
+    if verb >= FLASH_BORROW:
+        if alone:
+            return FLASH_NOT_REPAID, 0.0, 0.0, 0.0, 0.0
+        code, moved, premium = flash(
+            state, balances, custody, w, account, asset, amount, verb == FLASH_REPAY
+        )
+        return code, moved, premium, 0.0, 0.0
+    if p < 0 or p >= state.owner.shape[0]:
+        return BAD_TARGET, 0.0, 0.0, 0.0, 0.0
+    if verb == LIQUIDATE:
+        if asset_2 < 0 or asset_2 >= n_assets or state.listed[w, asset_2] == 0.0:
+            return BAD_ASSET, 0.0, 0.0, 0.0, 0.0
+        return liquidate(
+            state, balances, prices, custody, w, account, p, asset, asset_2, amount, limit
+        )
+    if verb == SUPPLY:
+        code, moved = supply(state, balances, custody, w, account, p, asset, amount, limit)
+    elif verb == WITHDRAW:
+        code, moved = withdraw(
+            state, balances, prices, custody, w, account, p, asset, amount, limit
+        )
+    elif verb == BORROW:
+        code, moved = borrow(state, balances, prices, custody, w, account, p, asset, amount, limit)
+    else:
+        code, moved = repay(state, balances, custody, w, account, p, asset, amount, limit)
+    return code, moved, 0.0, 0.0, 0.0
+
+
+@kernel
+def execute(
+    state: PooledState,
+    index: LiquidationIndex,
+    balances: F64,
+    prices: F64,
+    rows: Rows,
+    order: I64,
+    starts: I64,
+    ends: I64,
+    custody: int,
+) -> int:
+    """Execute `rows[order[starts[w]:ends[w]]]` in that order per world; how many had an effect."""
+    total = 0
+    for w in range(starts.shape[0]):
+        done = 0
+        for k in range(starts[w], ends[w]):
+            i = order[k]
+            row = rows[i]
+            p = int(row["target"])
+            code, r0, r1, r2, r3 = perform(
+                state,
+                balances,
+                prices,
+                custody,
+                w,
+                int(row["verb"]),
+                int(row["account"]),
+                p,
+                int(row["asset"]),
+                int(row["asset_2"]),
+                row["amount"],
+                row["limit"],
+                row["bundle"] == 0,
+            )
+            row["code"] = code
+            row["r0"] = r0
+            row["r1"] = r1
+            row["r2"] = r2
+            row["r3"] = r3
+            if code == OK:
+                done += 1
+                if 0 <= p < state.owner.shape[0]:
+                    touch(index, state, w, p)
+        if done > 0:
+            refresh_rates(state, balances, w, custody)
+        total += done
+    return total

@@ -1,0 +1,1 @@
+"""Markets beyond the chain where collateral is sold."""

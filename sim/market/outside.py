@@ -1,0 +1,420 @@
+"""The rest of the world's liquidity: where collateral is sold off chain, at a price that yields.
+
+Models one book per asset against USD, with square-root (or linear, or other) transient impact that
+decays exponentially (Obizhaeva and Wang 2013), linear permanent impact and a half spread. The law
+of impact is f = Y sigma (Q / V)^delta, with Q the executed volume and V the daily volume; Y is
+about 1 and delta about 1/2 from stocks to Bitcoin (Toth et al. 2011; Donier and Bonart 2015). The
+arithmetic is in `impact`. A swap of one asset for another passes through both books.
+
+Leaves out: queues, order types, latency arbitrage, and a limit on what is for sale beyond the
+largest displacement, at which the book is taken to be bottomless.
+
+Invariants: tokens handed in are burnt and tokens paid out are minted, so custody and claims are
+zero; splitting an order within a block changes nothing; a round trip within a block costs exactly
+the spread.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from sim.actions import Reject, Verb
+from sim.kernel import F64, I64, Rows, kernel
+from sim.market.impact import (
+    displacement,
+    flow_for_cash,
+    flow_of,
+    flow_to_price,
+    impact,
+    quantity_of,
+)
+from sim.state import Arena
+from sim.terms import check_range, per_asset, require
+from sim.venue import Venue
+
+if TYPE_CHECKING:
+    from sim.world import World
+
+OK = int(Reject.OK)
+UNKNOWN_VERB = int(Reject.UNKNOWN_VERB)
+BAD_AMOUNT = int(Reject.BAD_AMOUNT)
+BAD_ASSET = int(Reject.BAD_ASSET)
+INSUFFICIENT_BALANCE = int(Reject.INSUFFICIENT_BALANCE)
+INSUFFICIENT_LIQUIDITY = int(Reject.INSUFFICIENT_LIQUIDITY)
+LIMIT_NOT_MET = int(Reject.LIMIT_NOT_MET)
+SWAP = int(Verb.SWAP)
+
+SMALLEST_DEPTH = 1e-9  # a depth multiplier below it counts as it
+NEGLIGIBLE_IMBALANCE = 1e-6  # USD; forgotten, so that decay never reaches subnormal numbers
+
+
+# Params
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutsideParams:
+    """Terms of the outside market; mappings name assets and may name more than a world holds.
+
+    The default volumes are about 2.5 times the median daily volume of the largest exchange's spot
+    pair in 2022-2024 (ETHUSDT 1.1e9, BTCUSDT 2.1e9 USD), for a handful of venues that one trader
+    can reach; aggregators report five times more, much of it not executable. Volatilities are
+    standard deviations of daily log returns in the same years. In March 2020 the same pairs traded
+    2e8 and 6e8 USD a day: there, a depth multiplier of 0.2 and 0.3 is in order.
+    """
+
+    daily_volume: float | Mapping[str, float] = field(
+        default_factory=lambda: {"WETH": 3.0e9, "WBTC": 5.0e9, "USDC": 5.0e9, "DAI": 5.0e8}
+    )  # USD a day at depth 1; inf: a book without impact
+    daily_volatility: float | Mapping[str, float] = field(
+        default_factory=lambda: {"WETH": 0.04, "WBTC": 0.03, "USDC": 0.001, "DAI": 0.002}
+    )  # standard deviation of daily log returns
+    impact: float = 1.0  # Y: displacement at one day's volume, in daily volatilities
+    exponent: float = 0.5  # delta: 0.5 square root, 1 linear
+    resilience_half_life: float = 1_800.0  # seconds in which half the imbalance is gone
+    permanent: float = 0.3  # log price shift per day's volume sold, in daily volatilities; stocks:
+    # 0.314 (Almgren et al. 2005)
+    half_spread_bps: float | Mapping[str, float] = field(
+        default_factory=lambda: {"WETH": 2.0, "WBTC": 2.0, "USDC": 0.5, "DAI": 1.0}
+    )  # basis points of the traded value
+    largest_displacement: float = 0.5  # fraction of the reference price
+    feedback: bool = True  # False: trades pay their impact, but the mid that others see stays
+
+    def __post_init__(self) -> None:
+        check_range("daily_volume", self.daily_volume, 0.0, open_low=True)
+        check_range("daily_volatility", self.daily_volatility, 0.0)
+        check_range("impact", self.impact, 0.0)
+        check_range("exponent", self.exponent, 0.1, 1.0)
+        check_range("resilience_half_life", self.resilience_half_life, 0.0)
+        check_range("permanent", self.permanent, 0.0)
+        check_range("half_spread_bps", self.half_spread_bps, 0.0, 5_000.0)
+        require(
+            0.0 < self.largest_displacement < 1.0,
+            f"largest_displacement must lie in (0, 1), got {self.largest_displacement:g}; a mid "
+            "must stay positive",
+        )
+
+
+# State
+
+
+class OutsideState(NamedTuple):
+    """Arrays of the market; agents hand it, with world.fundamental, to the quoting kernels."""
+
+    imbalance: F64  # (world, asset) x: flow sold and not decayed yet, USD
+    permanent: F64  # (world, asset) log shift of the reference price
+    depth: F64  # (world, asset) depth multiplier that coefficient and cap stand for
+    coefficient: F64  # (world, asset) a = Y sigma / (depth volume)^delta
+    cap: F64  # (world, asset) imbalance at the largest displacement, USD
+    kappa: F64  # (world, asset) log shift per whole token sold
+    scale: F64  # (asset,) Y sigma
+    volume: F64  # (asset,) USD a day at depth 1
+    half_spread: F64  # (asset,) fraction
+    decay: float  # factor of the imbalance over one block
+    exponent: float
+    largest: float  # largest displacement, fraction
+    feedback: bool
+
+
+# Kernels
+
+
+@kernel
+def reference_price(state: OutsideState, fundamental: F64, w: int, asset: int) -> float:
+    """USD price to which the mid returns when the imbalance is gone."""
+    return fundamental[w, asset] * np.exp(state.permanent[w, asset])
+
+
+@kernel
+def mid_price(state: OutsideState, fundamental: F64, w: int, asset: int) -> float:
+    """USD mid that everybody sees."""
+    if not state.feedback:
+        return fundamental[w, asset]
+    fall = displacement(
+        state.imbalance[w, asset], state.coefficient[w, asset], state.exponent, state.largest
+    )
+    return reference_price(state, fundamental, w, asset) * (1.0 - fall)
+
+
+@kernel
+def impact_at(state: OutsideState, w: int, asset: int, x: float) -> float:
+    """USD given up to the displacement on the way from 0 to an imbalance x of this book."""
+    return impact(
+        x, state.coefficient[w, asset], state.exponent, state.largest, state.cap[w, asset]
+    )
+
+
+@kernel
+def sale_proceeds(
+    state: OutsideState, fundamental: F64, w: int, asset: int, quantity: float
+) -> float:
+    """USD received for selling whole tokens now."""
+    price = reference_price(state, fundamental, w, asset)
+    x = state.imbalance[w, asset]
+    v = flow_of(quantity, price, state.kappa[w, asset])
+    lost = impact_at(state, w, asset, x + v) - impact_at(state, w, asset, x)
+    return (v - lost) * (1.0 - state.half_spread[asset])
+
+
+@kernel
+def purchase_cost(
+    state: OutsideState, fundamental: F64, w: int, asset: int, quantity: float
+) -> float:
+    """USD to be paid for buying whole tokens now."""
+    price = reference_price(state, fundamental, w, asset)
+    x = state.imbalance[w, asset]
+    v = flow_of(-quantity, price, state.kappa[w, asset])
+    lost = impact_at(state, w, asset, x + v) - impact_at(state, w, asset, x)
+    return (lost - v) * (1.0 + state.half_spread[asset])
+
+
+@kernel
+def purchase_flow(state: OutsideState, w: int, asset: int, cash: float) -> float:
+    """Flow u > 0, USD at the reference price, that cash in USD buys."""
+    return flow_for_cash(
+        cash / (1.0 + state.half_spread[asset]),
+        state.imbalance[w, asset],
+        state.coefficient[w, asset],
+        state.exponent,
+        state.largest,
+        state.cap[w, asset],
+    )
+
+
+@kernel
+def purchase_quantity(
+    state: OutsideState, fundamental: F64, w: int, asset: int, cash: float
+) -> float:
+    """Whole tokens that cash in USD buys now."""
+    price = reference_price(state, fundamental, w, asset)
+    return -quantity_of(-purchase_flow(state, w, asset, cash), price, state.kappa[w, asset])
+
+
+@kernel
+def outside_quote(
+    state: OutsideState, fundamental: F64, w: int, asset_in: int, asset_out: int, amount: float
+) -> float:
+    """Whole tokens of asset_out for an amount of asset_in handed in now."""
+    cash = sale_proceeds(state, fundamental, w, asset_in, amount)
+    return purchase_quantity(state, fundamental, w, asset_out, cash)
+
+
+@kernel
+def sell_until(state: OutsideState, fundamental: F64, w: int, asset: int, floor: float) -> float:
+    """Whole tokens to sell until the next token brings `floor` USD; 0 where it does already.
+
+    It maximises `sale_proceeds(q) - floor * q`. Infinite where the price never falls so far.
+    """
+    price = reference_price(state, fundamental, w, asset)
+    kappa = state.kappa[w, asset]
+    flow = flow_to_price(
+        floor / (1.0 - state.half_spread[asset]),
+        price,
+        kappa,
+        state.imbalance[w, asset],
+        state.coefficient[w, asset],
+        state.exponent,
+        state.largest,
+    )
+    return quantity_of(flow, price, kappa) if flow > 0.0 else 0.0
+
+
+@kernel
+def buy_until(state: OutsideState, fundamental: F64, w: int, asset: int, ceiling: float) -> float:
+    """Whole tokens to buy until the next token costs `ceiling` USD; 0 where it does already.
+
+    It maximises `ceiling * q - purchase_cost(q)`. Infinite where the price never rises so far.
+    """
+    price = reference_price(state, fundamental, w, asset)
+    kappa = state.kappa[w, asset]
+    flow = flow_to_price(
+        ceiling / (1.0 + state.half_spread[asset]),
+        price,
+        kappa,
+        state.imbalance[w, asset],
+        state.coefficient[w, asset],
+        state.exponent,
+        state.largest,
+    )
+    return -quantity_of(flow, price, kappa) if flow < 0.0 else 0.0
+
+
+@kernel
+def refresh(state: OutsideState, fundamental: F64, depth: F64, decay: float, mid: F64) -> None:
+    """Decay the imbalance, take over the depth, and write the mid of every world and asset."""
+    for w in range(mid.shape[0]):
+        for k in range(mid.shape[1]):
+            multiplier = max(depth[w, k], SMALLEST_DEPTH)
+            if multiplier != state.depth[w, k]:
+                state.depth[w, k] = multiplier
+                a = state.scale[k] / (multiplier * state.volume[k]) ** state.exponent
+                state.coefficient[w, k] = a
+                cap = np.inf
+                if a > 0.0:
+                    cap = (state.largest / a) ** (1.0 / state.exponent)
+                state.cap[w, k] = cap
+            x = state.imbalance[w, k]
+            if x != 0.0:
+                x *= decay
+                if abs(x) < NEGLIGIBLE_IMBALANCE:
+                    x = 0.0
+                state.imbalance[w, k] = x
+            mid[w, k] = mid_price(state, fundamental, w, k)
+
+
+@kernel
+def swap(
+    state: OutsideState,
+    balances: F64,
+    minted: F64,
+    burnt: F64,
+    fundamental: F64,
+    mid: F64,
+    w: int,
+    row: np.void,
+) -> int:
+    """Sell the row's asset and buy its asset_2; results: in, out, USD lost against the mids."""
+    asset_in, asset_out, account = row["asset"], row["asset_2"], row["account"]
+    n_assets = mid.shape[1]
+    if not (0 <= asset_in < n_assets and 0 <= asset_out < n_assets) or asset_in == asset_out:
+        return BAD_ASSET
+    amount = row["amount"]
+    if not amount > 0.0:
+        return BAD_AMOUNT
+    held = balances[w, account, asset_in]
+    if amount == np.inf:
+        amount = held
+    if not (0.0 < amount <= held * (1.0 + 1e-12)):
+        return INSUFFICIENT_BALANCE
+    amount = min(amount, held)
+    cash = sale_proceeds(state, fundamental, w, asset_in, amount)
+    bought = purchase_flow(state, w, asset_out, cash)
+    price_out = reference_price(state, fundamental, w, asset_out)
+    out = -quantity_of(-bought, price_out, state.kappa[w, asset_out])
+    if not (0.0 < out < np.inf):
+        return INSUFFICIENT_LIQUIDITY
+    if not out >= row["limit"]:
+        return LIMIT_NOT_MET
+    price_in = reference_price(state, fundamental, w, asset_in)
+    sold = flow_of(amount, price_in, state.kappa[w, asset_in])
+    state.imbalance[w, asset_in] += sold
+    state.imbalance[w, asset_out] -= bought
+    state.permanent[w, asset_in] -= state.kappa[w, asset_in] * amount
+    state.permanent[w, asset_out] += state.kappa[w, asset_out] * out
+    balances[w, account, asset_in] = held - amount
+    burnt[w, asset_in] += amount
+    balances[w, account, asset_out] += out
+    minted[w, asset_out] += out
+    row["r0"] = amount
+    row["r1"] = out
+    row["r2"] = amount * mid[w, asset_in] - out * mid[w, asset_out]
+    mid[w, asset_in] = mid_price(state, fundamental, w, asset_in)
+    mid[w, asset_out] = mid_price(state, fundamental, w, asset_out)
+    return OK
+
+
+@kernel
+def execute(
+    state: OutsideState,
+    balances: F64,
+    minted: F64,
+    burnt: F64,
+    fundamental: F64,
+    mid: F64,
+    rows: Rows,
+    order: I64,
+    starts: I64,
+    ends: I64,
+) -> None:
+    """Execute each world's rows in order."""
+    for w in range(starts.shape[0]):
+        for j in range(starts[w], ends[w]):
+            row = rows[order[j]]
+            if row["verb"] == SWAP:
+                row["code"] = swap(state, balances, minted, burnt, fundamental, mid, w, row)
+            else:
+                row["code"] = UNKNOWN_VERB
+
+
+# Facade
+
+
+class OutsideMarket(Venue):
+    """The outside world as a trader meets it; it makes world.market_price.
+
+    Verb: SWAP (asset in, asset_2 out, amount in, limit = least amount out).
+
+    Parameters
+    ----------
+    **terms
+        Fields of `OutsideParams`.
+    """
+
+    on_chain: ClassVar[bool] = False
+    RESULTS: ClassVar[dict[int, tuple[str, ...]]] = {
+        SWAP: ("amount_in", "amount_out", "slippage_usd")
+    }
+
+    def __init__(self, **terms: Any) -> None:
+        self.params = OutsideParams(**terms)
+
+    def bind(self, world: "World") -> None:
+        """Resolve the assets and write the first mid prices."""
+        params, assets = self.params, world.assets
+        volume = per_asset(f"{self.name}.daily_volume", assets, params.daily_volume)
+        sigma = per_asset(f"{self.name}.daily_volatility", assets, params.daily_volatility)
+        spread = per_asset(f"{self.name}.half_spread_bps", assets, params.half_spread_bps)
+        per_world = ("imbalance", "permanent", "depth", "coefficient", "cap", "kappa")
+        self.arena = Arena(world.n_worlds, dict.fromkeys(per_world, (len(assets),)))
+        half_life = params.resilience_half_life
+        self.state = OutsideState(
+            **self.arena.views,
+            scale=params.impact * sigma,
+            volume=volume,
+            half_spread=spread / 1e4,
+            decay=0.5 ** (world.block_seconds / half_life) if half_life > 0.0 else 0.0,
+            exponent=float(params.exponent),
+            largest=float(params.largest_displacement),
+            feedback=bool(params.feedback),
+        )
+        if params.feedback:
+            self.state.kappa[:] = params.permanent * sigma / volume * world.fundamental
+        self.publish()
+        self.arena.keep_as_initial()
+
+    def publish(self, decay: float = 1.0) -> None:
+        """Write world.market_price from the fundamental, the depth and the state."""
+        world = self.world
+        refresh(
+            self.state, world.fundamental, world.inputs["depth"], float(decay), world.market_price
+        )
+
+    def accrue(self) -> None:
+        """Let the imbalance decay over one block and write world.market_price."""
+        self.publish(self.state.decay)
+
+    def execute(self, rows: Rows, order: I64, starts: I64, ends: I64) -> None:
+        """Execute rows; see the class for the verb."""
+        world, ledger = self.world, self.world.ledger
+        execute(
+            self.state,
+            ledger.balances,
+            ledger.minted,
+            ledger.burnt,
+            world.fundamental,
+            world.market_price,
+            rows,
+            order,
+            starts,
+            ends,
+        )
+
+    def claims(self) -> F64:
+        """Zeros: what is handed in leaves the system, what is paid out enters it."""
+        return np.zeros((self.world.n_worlds, len(self.world.assets)))
+
+    def rollback(self, worlds: I64) -> None:
+        """Undo everything since the last checkpoint in the listed worlds, the mids included."""
+        super().rollback(worlds)
+        self.publish()

@@ -1,0 +1,1 @@
+"""Oracles: what venues believe that prices are."""

@@ -1,0 +1,1 @@
+"""Scenarios: what befalls a world from outside."""
