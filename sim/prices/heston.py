@@ -1,0 +1,240 @@
+"""Heston's stochastic volatility, several correlated assets.
+
+    dS_i = mu_i S_i dt + sqrt(v_i) S_i dW_i
+    dv_i = kappa_i (theta_i - v_i) dt + xi_i sqrt(v_i) dB_i,    d<W_i, B_i> = rho_i dt
+
+Stepped by Andersen's quadratic-exponential scheme with the martingale correction (Andersen 2008,
+Simple and efficient simulation of the Heston stochastic volatility model, QE-M): the conditional
+mean and variance of v are matched exactly, v never turns negative, and the discounted price is a
+martingale for any block length, also where Feller's condition 2 kappa theta > xi^2 fails.
+
+Write W = rho B + sqrt(1 - rho^2) Z. The B of several assets have the given correlation, and so have
+the Z; the returns of two assets with equal rho then have it, too.
+
+Shapes: price, variance (world, asset); shocks (world, 2 x moving asset): first B, then Z.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sim import streams
+from sim.kernel import F64, I64, U64, kernel
+from sim.prices.process import (
+    SECONDS_PER_YEAR,
+    PerAsset,
+    PriceProcess,
+    check_initial,
+    check_numbers,
+    correlation_matrix,
+    initial_prices,
+    loading_of,
+    moving,
+    per_asset,
+)
+from sim.state import Arena
+
+if TYPE_CHECKING:
+    from sim.world import World
+
+STREAM = "prices.heston"
+
+
+@kernel
+def variance_step(v: float, theta: float, decay: float, spread: float, z: float) -> float:
+    """Next variance by Andersen's QE, from a standard normal.
+
+    `decay` is exp(-kappa dt); `spread` is xi^2 (1 - decay) / kappa.
+    """
+    m = theta + (v - theta) * decay
+    s2 = spread * (v * decay + 0.5 * theta * (1.0 - decay))
+    psi = s2 / (m * m)
+    if psi <= 1.5:
+        b2 = 2.0 / psi - 1.0 + math.sqrt(2.0 / psi) * math.sqrt(2.0 / psi - 1.0)
+        return m / (1.0 + b2) * (math.sqrt(b2) + z) ** 2
+    p = (psi - 1.0) / (psi + 1.0)
+    tail = 0.5 * math.erfc(z / math.sqrt(2.0))  # 1 - U, where U is the uniform of z
+    if tail >= 1.0 - p:
+        return 0.0
+    return math.log((1.0 - p) / tail) * m / (1.0 - p)
+
+
+@kernel
+def log_mean_factor(v: float, theta: float, decay: float, spread: float, a: float) -> float:
+    """Take log E[exp(a v')] under QE; inf where a lies beyond its pole (Andersen 2008, §4.3)."""
+    m = theta + (v - theta) * decay
+    s2 = spread * (v * decay + 0.5 * theta * (1.0 - decay))
+    psi = s2 / (m * m)
+    if psi <= 1.5:
+        b2 = 2.0 / psi - 1.0 + math.sqrt(2.0 / psi) * math.sqrt(2.0 / psi - 1.0)
+        scale = m / (1.0 + b2)
+        rest = 1.0 - 2.0 * a * scale
+        if rest <= 0.0:
+            return np.inf
+        return a * b2 * scale / rest - 0.5 * math.log(rest)
+    p = (psi - 1.0) / (psi + 1.0)
+    beta = (1.0 - p) / m
+    if a >= beta:
+        return np.inf
+    return math.log(p + beta * (1.0 - p) / (beta - a))
+
+
+@kernel
+def step_heston(
+    price: F64,
+    variance: F64,
+    shocks: F64,
+    assets: I64,
+    loading: F64,
+    terms: F64,
+    key: U64,
+    world_ids: I64,
+    step: int,
+) -> None:
+    """Advance price and variance by one block.
+
+    Parameters
+    ----------
+    price, variance : array (world, asset)
+        Changed in place.
+    shocks : array (world, 2 x moving asset)
+        Scratch.
+    assets : array (moving asset,)
+        Which assets move.
+    loading : array (moving asset, moving asset)
+        Lower-triangular factor of the correlation.
+    terms : array (moving asset, 7)
+        mu dt, kappa, theta, xi, rho, dt, exp(-kappa dt); years.
+    """
+    streams.normals(shocks, key, world_ids, step)
+    n = assets.shape[0]
+    for w in range(price.shape[0]):
+        for i in range(n):
+            z_variance = 0.0
+            z_price = 0.0
+            for j in range(i + 1):
+                z_variance += loading[i, j] * shocks[w, j]
+                z_price += loading[i, j] * shocks[w, n + j]
+            growth, kappa, theta, xi = terms[i, 0], terms[i, 1], terms[i, 2], terms[i, 3]
+            rho, years, decay = terms[i, 4], terms[i, 5], terms[i, 6]
+            spread = xi * xi * (1.0 - decay) / kappa
+            a = assets[i]
+            v = variance[w, a]
+            v_next = variance_step(v, theta, decay, spread, z_variance)
+            half = 0.5 * years  # trapezoidal integral of the variance
+            k1 = half * (kappa * rho / xi - 0.5) - rho / xi
+            k2 = half * (kappa * rho / xi - 0.5) + rho / xi
+            k3 = half * (1.0 - rho * rho)
+            k0 = -log_mean_factor(v, theta, decay, spread, k2 + 0.5 * k3) - (k1 + 0.5 * k3) * v
+            if not math.isfinite(k0):
+                k0 = -rho * kappa * theta * years / xi
+            move = k0 + k1 * v + k2 * v_next + math.sqrt(k3 * (v + v_next)) * z_price
+            price[w, a] *= math.exp(growth + move)
+            variance[w, a] = v_next
+
+
+@dataclass(kw_only=True)
+class Heston(PriceProcess):
+    """Stochastic volatility with leverage (see the module).
+
+    Parameters
+    ----------
+    initial : mapping of asset to float
+        Price of step 0, USD; every asset of the world needs one.
+    volatility : float or mapping of asset to float
+        Annualised volatility at step 0, sqrt(v_0); assets left out do not move.
+    long_run_volatility : float or mapping of asset to float
+        Annualised, sqrt(theta); where left out, that of step 0.
+    mean_reversion : float or mapping of asset to float
+        kappa, per year.
+    vol_of_vol : float or mapping of asset to float
+        xi, per year.
+    leverage : float or mapping of asset to float
+        rho, correlation of an asset's price and variance.
+    drift : float or mapping of asset to float
+        Annualised expected return; 0 makes prices martingales.
+    correlation : float or mapping of pair to float
+        Of the assets' Brownian motions: one number, or by pair (`WETH/WBTC: 0.8`), others 0.
+    """
+
+    initial: Mapping[str, float]
+    volatility: PerAsset = field(default_factory=dict)
+    long_run_volatility: PerAsset = field(default_factory=dict)
+    mean_reversion: PerAsset = 5.0
+    vol_of_vol: PerAsset = 2.0
+    leverage: PerAsset = -0.3
+    drift: PerAsset = 0.0
+    correlation: PerAsset = 0.0
+
+    def __post_init__(self) -> None:
+        """Check every number."""
+        check_initial(
+            self.initial,
+            volatility=self.volatility,
+            long_run_volatility=self.long_run_volatility,
+            mean_reversion=self.mean_reversion,
+            vol_of_vol=self.vol_of_vol,
+            leverage=self.leverage,
+            drift=self.drift,
+        )
+        check_numbers("volatility", self.volatility, 0.0, 100.0)
+        check_numbers("long_run_volatility", self.long_run_volatility, 1e-6, 100.0)
+        check_numbers("mean_reversion", self.mean_reversion, 1e-6, 1e6)
+        check_numbers("vol_of_vol", self.vol_of_vol, 1e-6, 1e4)
+        check_numbers("leverage", self.leverage, -1.0, 1.0)
+        check_numbers("drift", self.drift, -1000.0, 1000.0)
+        check_numbers("correlation", self.correlation, -1.0, 1.0)
+
+    def bind(self, world: "World") -> None:
+        """Allocate prices and variances and turn terms into those of a block."""
+        self.world_ids = world.world_ids
+        self.key = streams.stream_key(world.seed, STREAM)
+        names = world.assets
+        years = world.block_seconds / SECONDS_PER_YEAR
+        sigma = per_asset(self.volatility, names)
+        self.assets = moving(sigma)
+        long_run = per_asset(self.long_run_volatility, names, np.nan)
+        theta = np.where(np.isnan(long_run), sigma, long_run) ** 2
+        kappa = per_asset(self.mean_reversion, names, 5.0)
+        columns = [
+            per_asset(self.drift, names) * years,
+            kappa,
+            theta,
+            per_asset(self.vol_of_vol, names, 2.0),
+            per_asset(self.leverage, names, -0.3),
+            np.full(len(names), years),
+            np.exp(-kappa * years),
+        ]
+        self.terms = np.ascontiguousarray(np.stack(columns, axis=1)[self.assets])
+        matrix = correlation_matrix(self.correlation, [names[a] for a in self.assets])
+        self.loading = loading_of(matrix)
+        self.shocks = np.zeros((world.n_worlds, 2 * len(self.assets)))
+        self.arena = Arena(world.n_worlds, {"price": (len(names),), "variance": (len(names),)})
+        self.price = self.arena["price"]
+        self.variance = self.arena["variance"]
+        self.opening = initial_prices(self.initial, names)
+        self.opening_variance = sigma**2
+        self.price[:] = self.opening
+        self.variance[:] = self.opening_variance
+        self.arena.keep_as_initial()
+
+    def advance(self, step: int) -> None:
+        """Write the prices and variances of this step."""
+        if step == 0:
+            self.price[:] = self.opening
+            self.variance[:] = self.opening_variance
+            return
+        step_heston(
+            self.price,
+            self.variance,
+            self.shocks,
+            self.assets,
+            self.loading,
+            self.terms,
+            self.key,
+            self.world_ids,
+            step,
+        )

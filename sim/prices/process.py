@@ -1,0 +1,186 @@
+"""What every price process promises, and the checks and arrays that they share.
+
+A process prices every asset of the world in US dollars, exogenously: the impact of simulated trades
+is the market's business. Its randomness is addressed by (seed, stream, world id, step, index), so
+that a world's path is the same in any batch; the models share the stream of their Brownian motion,
+so that GBM, Merton and Kou are compared on the same diffusion.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sim.errors import ConfigError
+from sim.kernel import F64, I64, Bool
+from sim.state import Arena
+
+if TYPE_CHECKING:
+    from sim.world import World
+
+SECONDS_PER_YEAR = 365.0 * 86_400.0  # crypto markets never close
+
+PerAsset = float | Mapping[str, float]
+
+
+class PriceProcess(ABC):
+    """A source of exogenous prices.
+
+    Construction is cheap and says what YAML says; `bind` resolves names and allocates.
+
+    Attributes
+    ----------
+    price : array (world, asset)
+        Price of the present block, USD per whole token.
+    arena : Arena
+        All per-world state, `price` among it.
+    start : float
+        Unix time of step 0, seconds; 0 for a process without a calendar.
+    """
+
+    arena: Arena
+    price: F64
+    start: float = 0.0
+
+    @abstractmethod
+    def bind(self, world: "World") -> None:
+        """Resolve the world's assets, check the horizon and allocate."""
+
+    @abstractmethod
+    def advance(self, step: int) -> None:
+        """Write `price` of this step; steps come in order, from 0."""
+
+    def horizon(self, block_seconds: float) -> int | None:
+        """Most steps that the process can price; None: any number."""
+        del block_seconds
+        return None
+
+    def reset(self, mask: Bool) -> None:
+        """Return the worlds in the mask to the initial prices, without allocation."""
+        self.arena.reset(mask)
+
+    def snapshot(self) -> Any:
+        """Copy of the state, for `restore`."""
+        return self.arena.snapshot()
+
+    def restore(self, snapshot: Any) -> None:
+        """Take a snapshot back."""
+        self.arena.restore(snapshot)
+
+
+def check_numbers(
+    field: str, value: PerAsset, low: float = -math.inf, high: float = math.inf
+) -> None:
+    """Raise ConfigError unless every number of a per-asset parameter lies in [low, high]."""
+    numbers = value.items() if isinstance(value, Mapping) else [("", value)]
+    for asset, number in numbers:
+        place = f"{field}.{asset}" if asset else field
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise ConfigError(f"{place} must be a number, got {number!r}; correct it")
+        if not (math.isfinite(number) and low <= number <= high):
+            raise ConfigError(
+                f"{place} must be a finite number between {low:g} and {high:g}, got {number:g}; "
+                "correct it"
+            )
+
+
+def check_initial(initial: Mapping[str, float], **others: PerAsset) -> None:
+    """Raise ConfigError unless initial prices are positive and others name only priced assets."""
+    if not isinstance(initial, Mapping) or not initial:
+        raise ConfigError(
+            f"initial must map assets to prices in USD, such as {{WETH: 2000}}, got {initial!r}"
+        )
+    for asset, price in initial.items():
+        number = isinstance(price, int | float) and not isinstance(price, bool)
+        if not (number and math.isfinite(price) and price > 0.0):
+            raise ConfigError(
+                f"initial.{asset} must be a positive price in USD, got {price!r}; correct it"
+            )
+    for field, value in others.items():
+        if isinstance(value, Mapping):
+            for asset in value:
+                if asset not in initial:
+                    raise ConfigError(
+                        f"{field} names {asset}, which has no initial price; known assets are "
+                        f"{', '.join(initial)}; add initial.{asset} or remove {field}.{asset}"
+                    )
+
+
+def initial_prices(initial: Mapping[str, float], assets: Sequence[str]) -> F64:
+    """List the initial price of every asset of the world, shape (asset,)."""
+    for asset in assets:
+        if asset not in initial:
+            raise ConfigError(
+                f"initial has no price for {asset}, an asset of this world; it prices "
+                f"{', '.join(initial)}; add initial.{asset}"
+            )
+    return np.array([float(initial[asset]) for asset in assets])
+
+
+def per_asset(value: PerAsset, assets: Sequence[str], missing: float = 0.0) -> F64:
+    """Spread a number over all assets, or a mapping with a value for what it leaves out."""
+    if isinstance(value, Mapping):
+        return np.array([float(value.get(asset, missing)) for asset in assets])
+    return np.full(len(assets), float(value))
+
+
+def correlation_matrix(correlation: PerAsset, assets: Sequence[str]) -> F64:
+    """Correlation matrix of the assets.
+
+    Parameters
+    ----------
+    correlation : float or mapping of str to float
+        One number for every pair, or numbers by pair such as `{WETH/WBTC: 0.8}`, others 0.
+    assets : sequence of str
+        The assets that move.
+
+    Returns
+    -------
+    array (asset, asset)
+    """
+    n = len(assets)
+    if not isinstance(correlation, Mapping):
+        return np.full((n, n), float(correlation)) + (1.0 - float(correlation)) * np.eye(n)
+    matrix = np.eye(n)
+    for pair, number in correlation.items():
+        names = pair.split("/")
+        if len(names) != 2 or names[0] == names[1]:
+            raise ConfigError(
+                f"correlation.{pair} must name a pair of assets, such as WETH/WBTC; rename it"
+            )
+        if names[0] in assets and names[1] in assets:
+            i, j = assets.index(names[0]), assets.index(names[1])
+            matrix[i, j] = matrix[j, i] = float(number)
+    return matrix
+
+
+def loading_of(matrix: F64) -> F64:
+    """Lower-triangular L with L L' = matrix; a singular matrix (correlation 1) is welcome.
+
+    Raises
+    ------
+    ConfigError
+        Where no random variables can have these correlations.
+    """
+    n = matrix.shape[0]
+    if n and np.linalg.eigvalsh(matrix)[0] < -1e-9:
+        raise ConfigError(
+            f"correlation cannot hold for {n} assets at once: its matrix has the negative "
+            f"eigenvalue {np.linalg.eigvalsh(matrix)[0]:.3g}; bring the numbers closer to 0"
+        )
+    loading = np.zeros((n, n))
+    for i in range(n):
+        for j in range(i + 1):
+            rest = matrix[i, j] - loading[i, :j] @ loading[j, :j]
+            if i == j:
+                loading[i, i] = math.sqrt(max(rest, 0.0))
+            elif loading[j, j] > 1e-7:
+                loading[i, j] = rest / loading[j, j]
+    return loading
+
+
+def moving(volatility: F64) -> I64:
+    """List the indices of the assets with a volatility above 0."""
+    return np.flatnonzero(volatility > 0.0).astype(np.int64)
