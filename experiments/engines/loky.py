@@ -1,0 +1,86 @@
+"""Run tasks on this machine's cores, in loky's processes (which come with joblib)."""
+
+import os
+import warnings
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import BrokenExecutor, as_completed
+from typing import Any
+
+from experiments.engines.engine import (
+    ONE_THREAD,
+    Engine,
+    checked_workers,
+    enter_worker,
+    in_short,
+    usable_cpus,
+)
+
+
+class Loky(Engine):
+    """Processes on this machine; they stay warm from one study of a sweep to the next.
+
+    A worker's death breaks the whole pool: loky then stops the others as well, `map` ends early,
+    and the next `map` starts a new pool. The executor is used directly, since joblib's `Parallel`
+    adds nothing here but its own queue.
+
+    Parameters
+    ----------
+    n_workers : int, optional
+        Processes; one per usable CPU when left out.
+    """
+
+    def __init__(self, n_workers: int | None = None) -> None:
+        self._wanted = checked_workers(n_workers)
+        self._executor: Any = None
+
+    @property
+    def n_workers(self) -> int:
+        """How many processes run tasks."""
+        return self._wanted or usable_cpus()
+
+    def map(
+        self, function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]
+    ) -> Generator[Any, None, None]:
+        """Yield results as they come; end early when a worker died."""
+        self.problem = ""
+        whole = False
+        try:
+            executor = self._pool()
+            futures = [executor.submit(function, *values) for values in arguments]
+            for future in as_completed(futures):
+                error = future.exception()
+                if isinstance(error, BrokenExecutor):
+                    raise error
+                if error is None:
+                    yield future.result()
+                else:
+                    self.problem = in_short(error)
+            whole = True
+        except BrokenExecutor as error:
+            self.problem = in_short(error)
+        finally:
+            if not whole:
+                self.close()
+
+    def close(self) -> None:
+        """Kill the processes."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, kill_workers=True)
+            self._executor = None
+
+    def _pool(self) -> Any:
+        if self._executor is None:
+            from joblib.externals.loky import ProcessPoolExecutor
+
+            # loky replaces a worker whose memory grew by 300 MB, which a chunk of worlds may well
+            # do; the warning would come from its manager thread and says nothing to a user.
+            warnings.filterwarnings(
+                "ignore", message="A worker stopped while some jobs", category=UserWarning
+            )
+            self._executor = ProcessPoolExecutor(
+                max_workers=self.n_workers,
+                env=ONE_THREAD,
+                initializer=enter_worker,
+                initargs=(os.getpid(),),
+            )
+        return self._executor
