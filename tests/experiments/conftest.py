@@ -1,10 +1,13 @@
-"""Make the workers' functions importable, here and in every process that is started here."""
+"""Importable worker functions, and synthetic result tables that follow the schema of a run."""
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
+import pandas as pd
 import pytest
 
 HERE = Path(__file__).resolve().parent
@@ -17,3 +20,229 @@ def importable() -> Iterator[None]:
     sys.path.insert(0, str(HERE))
     yield
     sys.path.remove(str(HERE))
+
+
+ASSETS = ("WETH", "WBTC", "USDC")
+INITIAL = {"WETH": 194.0, "WBTC": 7_930.0, "USDC": 1.0}
+START = pd.Timestamp("2020-03-12", tz="UTC")
+
+
+class FakeRun(NamedTuple):
+    """What a stress run leaves: three tables, a manifest and the resolved seed."""
+
+    worlds: pd.DataFrame
+    series: pd.DataFrame
+    liquidations: pd.DataFrame
+    manifest: dict[str, Any]
+
+
+def make_run(
+    n_worlds: int = 120,
+    *,
+    n_points: int = 49,
+    n_failed: int = 0,
+    bad_debt: bool = True,
+    liquidations: bool = True,
+    series: bool = True,
+    bonus: float = 0.05,
+    seed: int = 11,
+) -> FakeRun:
+    """Draw a run in the shape of Black Thursday.
+
+    Parameters
+    ----------
+    n_worlds, n_points : int
+        Worlds and recorded points per world over 24 hours.
+    n_failed : int
+        Worlds, from the last one back, that ended in an error.
+    bad_debt, liquidations, series : bool
+        Whether any occur or are recorded.
+    bonus : float
+        A design parameter: the more, the faster and the costlier the liquidations.
+    seed : int
+        Seed of the shocks: the same seed gives common random numbers across designs.
+    """
+    rng = np.random.default_rng(seed)
+    n_ok = n_worlds - n_failed
+    hours = np.linspace(0.0, 24.0, n_points)
+    fall = np.clip(rng.normal(0.42, 0.08, n_worlds), 0.1, 0.8)
+    shape = 1.0 / (1.0 + np.exp(-(hours - 11.0) / 1.2))
+    path = shape - shape[0] - 0.3 / (1.0 + np.exp(-(hours - 15.0) / 1.5))  # falls, then rebounds
+    noise = rng.normal(0.0, 0.012, (2, n_worlds, n_points)).cumsum(axis=2) * 0.5
+    noise -= noise[:, :, :1]
+    fundamental = {
+        "WETH": INITIAL["WETH"] * (1.0 - fall[:, None] * path) * np.exp(noise[0]),
+        "WBTC": INITIAL["WBTC"] * (1 - 0.8 * fall[:, None] * path) * np.exp(noise[1]),
+        "USDC": np.ones((n_worlds, n_points)),
+    }
+    dip = np.exp(-(((hours - 12.0) / 3.0) ** 2))
+    price = {
+        "WETH": fundamental["WETH"] * (1.0 - 0.15 * fall[:, None] * dip * liquidations),
+        "WBTC": fundamental["WBTC"] * (1.0 - 0.06 * fall[:, None] * dip * liquidations),
+        "USDC": np.ones((n_worlds, n_points)),
+    }
+    oracle = {a: np.concatenate([p[:, :1], p[:, :-1]], axis=1) for a, p in price.items()}
+    severity = np.clip(fall - 0.3, 0.0, None) * liquidations
+    total = 2.0e8 * severity * rng.lognormal(0.0, 0.3, n_worlds)
+    total = np.where(severity > 0.0, total, 0.0)
+    lost = total * np.clip(rng.lognormal(-4.0, 1.3, n_worlds) - 0.3 * bonus, 0.0, 0.5)
+    lost = np.where(fall > 0.40, lost, 0.0) * bad_debt
+    gas = 20.0 + 400.0 * fall[:, None] * dip * rng.lognormal(0.0, 0.3, (n_worlds, 1))
+    run_series = _series(hours, price, fundamental, oracle, gas, total, lost, shape)
+    events = _liquidations(rng, hours, price, total, lost, bonus) if liquidations else _no_events()
+    worlds = _worlds(fall, price, fundamental, oracle, gas, total, lost, bonus, events)
+    broken = worlds["world"] >= n_ok
+    worlds.loc[broken, worlds.columns.difference(["world", "status", "error"])] = np.nan
+    worlds.loc[broken, "status"] = "error"
+    worlds.loc[broken, "error"] = (
+        "Traceback (most recent call last):\n  File <stress>\nsim.errors.InvariantError: "
+        "custody of pool & claims differ in USDC by 3e-7: report this <world>"
+    )
+    keep = run_series["world"] < n_ok
+    return FakeRun(
+        worlds=worlds,
+        series=run_series[keep].reset_index(drop=True) if series else pd.DataFrame(),
+        liquidations=events[events["world"] < n_ok].reset_index(drop=True),
+        manifest=_manifest(n_worlds, seed, bonus),
+    )
+
+
+def _series(hours, price, fundamental, oracle, gas, total, lost, shape) -> pd.DataFrame:
+    n, m = gas.shape
+    backlog = 0.25 * total[:, None] * np.exp(-(((hours - 11.5) / 2.0) ** 2))
+    clock = START.tz_localize(None) + pd.to_timedelta(hours, unit="h")
+    out = {
+        "world": np.repeat(np.arange(n), m),
+        "step": np.tile((hours * 60).astype(int), n),
+        "time": np.tile(clock.to_numpy(), n),
+    }
+    for asset in ASSETS:
+        out[f"price_{asset}"] = price[asset].ravel()
+        out[f"fundamental_{asset}"] = fundamental[asset].ravel()
+        out[f"oracle_{asset}"] = oracle[asset].ravel()
+    out["base_fee_gwei"] = gas.ravel()
+    out["utilisation_USDC"] = np.clip(0.7 + 0.2 * shape[None, :] + 0 * gas, 0, 1).ravel()
+    out["liquidatable_debt_usd"] = backlog.ravel()
+    out["liquidated_debt_usd"] = (total[:, None] * (shape - shape[0]) / np.ptp(shape)).ravel()
+    late = np.clip(hours - 11.0, 0.0, None) / 13.0
+    out["bad_debt_usd"] = (lost[:, None] * late).ravel()
+    out["deposits_usd"] = np.full(n * m, 9.0e8)
+    out["debt_usd"] = (5.0e8 - total[:, None] * shape).ravel()
+    table = pd.DataFrame(out)
+    table["time"] = table["time"].dt.tz_localize("UTC")
+    return table
+
+
+def _no_events() -> pd.DataFrame:
+    columns = (
+        "world step seq time liquidator position collateral debt debt_repaid collateral_seized "
+        "protocol_fee bad_debt_usd debt_repaid_usd collateral_seized_usd gas_fee_usd health_factor"
+    )
+    return pd.DataFrame(columns=columns.split())
+
+
+def _liquidations(rng, hours, price, total, lost, bonus) -> pd.DataFrame:
+    frames = []
+    for world in range(total.size):
+        if total[world] == 0.0:
+            continue
+        n = 24
+        size = rng.pareto(1.3, n) + 0.1
+        repaid = total[world] * size / size.sum()
+        hour = np.clip(rng.normal(11.5, 1.8, n), 0.5, 23.5)
+        hour.sort()
+        collateral = np.where(rng.random(n) < 0.75, "WETH", "WBTC")
+        at = np.searchsorted(hours, hour) - 1
+        spot = np.where(collateral == "WETH", price["WETH"][world][at], price["WBTC"][world][at])
+        seized = repaid * (1.0 + bonus)
+        gone = np.zeros(n)
+        gone[-1] = lost[world]
+        frames.append(
+            pd.DataFrame(
+                {
+                    "world": world,
+                    "step": (hour * 60).astype(int),
+                    "seq": np.arange(n),
+                    "time": START + pd.to_timedelta(hour, unit="h"),
+                    "liquidator": rng.choice(["keeper_fast", "keeper_flash", "keeper_slow"], n),
+                    "position": rng.integers(0, 10_000, n),
+                    "collateral": collateral,
+                    "debt": "USDC",
+                    "debt_repaid": repaid,
+                    "collateral_seized": seized / spot,
+                    "protocol_fee": 0.1 * (seized - repaid) / spot,
+                    "bad_debt_usd": gone,
+                    "debt_repaid_usd": repaid,
+                    "collateral_seized_usd": seized,
+                    "gas_fee_usd": rng.lognormal(3.0, 0.5, n),
+                    "health_factor": rng.uniform(0.9, 1.0, n),
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True) if frames else _no_events()
+
+
+def _worlds(fall, price, fundamental, oracle, gas, total, lost, bonus, events) -> pd.DataFrame:
+    n = fall.size
+    ids = np.arange(n)
+    by_world = events.groupby("world")
+    count = by_world.size().reindex(ids, fill_value=0).to_numpy()
+    fees = by_world["gas_fee_usd"].sum().reindex(ids, fill_value=0.0).to_numpy(dtype=float)
+    gap = np.max([np.abs(oracle[a] / price[a] - 1.0).max(axis=1) for a in ASSETS], axis=0)
+    out = {
+        "world": ids,
+        "status": "ok",
+        "error": pd.Series([None] * n, dtype=object),
+        "bad_debt_usd": lost,
+        "liquidated_debt_usd": total,
+        "liquidated_collateral_usd": total * (1.0 + bonus),
+        "n_liquidations": count,
+        "n_positions_liquidated": np.ceil(count * 0.8),
+        "borrower_loss_usd": total * bonus,
+        "liquidator_profit_usd": 0.8 * bonus * total - fees - 0.01 * total,
+        "liquidator_gas_usd": fees,
+        "protocol_income_usd": 0.1 * bonus * total + 4.0e4,
+        "supplier_interest_usd": 6.0e4 + 1.0e5 * fall,
+        "supplier_loss_usd": lost,
+        "arbitrageur_profit_usd": 0.004 * total,
+        "peak_liquidatable_debt_usd": 0.25 * total,
+        "hours_liquidatable": np.where(total > 0.0, 0.2 + 3.0 * fall, 0.0),
+        "final_liquidatable_debt_usd": 0.01 * total,
+        "max_base_fee_gwei": gas.max(axis=1),
+        "max_oracle_gap": gap,
+        "n_included": count + 40,
+        "n_expired": (count * fall).astype(int),
+        "n_reverted": (count * 0.2).astype(int),
+        "initial_collateral_usd": 9.0e8,
+        "initial_debt_usd": 9.0e8 * (0.55 + 0.01 * (fall - fall.mean())),
+        "borrowing_power": 0.55 + 0.01 * (fall - fall.mean()),
+        "final_debt_usd": 5.0e8 - total,
+    }
+    for asset in ASSETS:
+        out[f"fall_{asset}"] = 1.0 - price[asset].min(axis=1) / price[asset][:, 0]
+        start = fundamental[asset][:, 0]
+        out[f"fundamental_fall_{asset}"] = 1.0 - fundamental[asset].min(axis=1) / start
+        out[f"amplification_{asset}"] = out[f"fall_{asset}"] - out[f"fundamental_fall_{asset}"]
+    return pd.DataFrame(out)
+
+
+def _manifest(n_worlds: int, seed: int, bonus: float) -> dict[str, Any]:
+    return {
+        "name": "black_thursday",
+        "command": ["scenario=black_thursday", f"worlds={n_worlds}"],
+        "seed": seed,
+        "config": {
+            "worlds": n_worlds,
+            "scenario": {"_target_": "sim.scenarios.replay.Replay", "day": "2020-03-12"},
+            "market": {"liquidation_bonus": {"WETH": bonus, "WBTC": 0.065}, "close_factor": 0.5},
+            "liquidators": {"keeper_fast": {"gas_cap_gwei": 500, "capital_usd": 2.0e7}},
+        },
+        "versions": {"python": "3.11.9", "faultline": "0.1.0", "numpy": "2.4.6"},
+        "failed": [],
+    }
+
+
+@pytest.fixture(scope="session")
+def fake_run() -> Callable[..., FakeRun]:
+    """Return the generator: fake_run(n_worlds=20, bad_debt=False)."""
+    return make_run

@@ -1,0 +1,126 @@
+"""The HTML page: skeleton, style and building blocks.
+
+One file that opens offline: plotly.js is inlined once and a content security policy forbids every
+request, so nothing can be loaded from outside even by mistake. Figures are JSON in the page and
+are drawn by `_SCRIPT`, which also adapts them to narrow screens and to paper.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+from experiments.report.charts import Chart
+from experiments.report.style import SCRIPT, STYLE
+from experiments.summary import clean
+
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src data: blob:; font-src data:"
+)
+
+
+class Page:
+    """Collects sections and figures, then renders them."""
+
+    def __init__(self, title: str, subtitle: str, headline: str) -> None:
+        self.title = title
+        self.subtitle = subtitle
+        self.headline = headline
+        self._sections: list[tuple[str, str, str]] = []
+        self._figures: dict[str, dict[str, Any]] = {}
+
+    def section(self, key: str, title: str, lead: str, *blocks: str) -> None:
+        """Add a section; `lead` is plain text, blocks are HTML; empty blocks are left out."""
+        body = "".join(blocks)
+        text = f'<p class="lead">{escape(lead)}</p>' if lead else ""
+        self._sections.append((key, title, text + body))
+
+    def charts(self, *charts: Chart | None) -> str:
+        """Place charts side by side where there is room; None is left out."""
+        present = [c for c in charts if c is not None]
+        if not present:
+            return ""
+        return f'<div class="grid">{"".join(self._place(c) for c in present)}</div>'
+
+    def _place(self, chart: Chart) -> str:
+        self._figures[chart.key] = {"data": chart.data, "layout": chart.layout}
+        wide = " wide" if chart.wide else ""
+        label = escape(f"{chart.title}. {chart.caption}", quote=True)
+        return (
+            f'<figure class="chart{wide}"><h3>{escape(chart.title)}</h3>'
+            f'<div class="plot" id="{chart.key}" style="height:{chart.height}px" role="img" '
+            f'aria-label="{label}"></div><figcaption>{escape(chart.caption)}</figcaption></figure>'
+        )
+
+    def html(self) -> str:
+        """Render the page."""
+        from plotly.offline import get_plotlyjs
+
+        links = "".join(f'<a href="#{k}">{escape(t)}</a>' for k, t, _ in self._sections)
+        body = "".join(
+            f'<section id="{k}"><h2>{escape(t)}</h2>{b}</section>' for k, t, b in self._sections
+        )
+        figures = json.dumps(clean(self._figures), allow_nan=False, separators=(",", ":"))
+        figures = figures.replace("<", "\\u003c")
+        return (
+            '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"<title>{escape(self.title)}</title><style>{STYLE}</style></head><body>"
+            f"<header><h1>{escape(self.title)}</h1>"
+            f'<p class="subtitle">{escape(self.subtitle)}</p>'
+            f'<p class="headline">{escape(self.headline)}</p></header>'
+            f'<nav aria-label="Sections">{links}</nav><main>{body}</main>'
+            "<noscript><p>The figures need JavaScript; text and tables do not.</p></noscript>"
+            f'<script type="application/json" id="figures">{figures}</script>'
+            f"<script>{get_plotlyjs()}</script><script>{SCRIPT}</script></body></html>\n"
+        )
+
+
+def cards(items: Iterable[tuple[str, str, str]]) -> str:
+    """Key numbers: label, figure, and a line of context each."""
+    inner = "".join(
+        f'<div class="card"><dt>{escape(label)}</dt><dd>{escape(figure)}'
+        f"<small>{escape(note)}</small></dd></div>"
+        for label, figure, note in items
+    )
+    return f'<dl class="cards">{inner}</dl>'
+
+
+def table(caption: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Table that scrolls sideways on a narrow screen; the first column names the row."""
+    head = "".join(f'<th scope="col">{escape(h)}</th>' for h in headers)
+    body = "".join(
+        f'<tr><th scope="row">{escape(row[0])}</th>'
+        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="table" tabindex="0" role="region" aria-label="{escape(caption, quote=True)}">'
+        f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def details(summary: str, *blocks: str, is_open: bool = False) -> str:
+    """Fold blocks away under a line that opens them."""
+    mark = " open" if is_open else ""
+    body = "".join(blocks)
+    return f"<details{mark}><summary>{escape(summary)}</summary>{body}</details>"
+
+
+def text(*sentences: str) -> str:
+    """Paragraph of plain text."""
+    return f"<p>{escape(' '.join(s for s in sentences if s))}</p>"
+
+
+def note(*sentences: str) -> str:
+    """Caveat that stands out from the text around it."""
+    return f'<p class="note">{escape(" ".join(s for s in sentences if s))}</p>'
+
+
+def code(lines: str) -> str:
+    """Preformatted block that can be copied."""
+    return f'<pre tabindex="0"><code>{escape(lines)}</code></pre>'

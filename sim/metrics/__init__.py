@@ -1,0 +1,1 @@
+"""What broke, as numbers: pure functions of the results of many worlds."""
