@@ -40,6 +40,10 @@ class MarketModel(mesa.Model):  # type: ignore[misc]
     def step(self) -> None:
         """Play one block."""
         self.world.open_block()
+        self.act()
+
+    def act(self) -> None:
+        """Let all agents decide on the open block, then close it."""
         self.world.close_block([agent.decide(self.view) for agent in self.members.values()])
 
     def run(self) -> None:
