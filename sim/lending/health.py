@@ -7,7 +7,7 @@ scan agree to the last bit.
 
 import numpy as np
 
-from sim.kernel import F64, kernel
+from sim.kernel import F64, Rows, kernel
 from sim.lending.state import PooledState
 
 
@@ -24,14 +24,15 @@ def position_values(
     power = 0.0
     debt = 0.0
     for a in range(prices.shape[1]):
-        value = prices[w, a] * state.liquidity_index[w, a]
-        threshold = state.liquidation_threshold[w, a]
+        reserve = state.reserves[w, a]
+        value = prices[w, a] * reserve["liquidity_index"]
+        threshold = reserve["liquidation_threshold"]
         held = state.collateral[w, position, a]
         if threshold > 0.0 and held > 0.0:
             collateral += held * value
-            power += held * (value * state.ltv[w, a])
+            power += held * (value * reserve["ltv"])
             weighted += held * (value * threshold)
-        debt += state.debt[w, position, a] * (prices[w, a] * state.borrow_index[w, a])
+        debt += state.debt[w, position, a] * (prices[w, a] * reserve["borrow_index"])
     return collateral, weighted, power, debt
 
 
@@ -45,28 +46,28 @@ def position_health(state: PooledState, prices: F64, w: int, position: int) -> f
 
 
 @kernel
-def fill_weights(
-    state: PooledState, prices: F64, w: int, collateral_weight: F64, debt_weight: F64
-) -> None:
-    """USD that a scaled unit adds to threshold-weighted collateral and to debt, one world."""
+def fill_weights(state: PooledState, prices: F64, w: int, weights: Rows) -> None:
+    """Set USD that a scaled unit adds to threshold-weighted collateral and to debt, one world.
+
+    `weights` has shape (world, asset) and fields `collateral` and `debt`.
+    """
     for a in range(prices.shape[1]):
-        value = prices[w, a] * state.liquidity_index[w, a]
-        collateral_weight[w, a] = value * state.liquidation_threshold[w, a]
-        debt_weight[w, a] = prices[w, a] * state.borrow_index[w, a]
+        reserve = state.reserves[w, a]
+        value = prices[w, a] * reserve["liquidity_index"]
+        weights[w, a]["collateral"] = value * reserve["liquidation_threshold"]
+        weights[w, a]["debt"] = prices[w, a] * reserve["borrow_index"]
 
 
 @kernel
-def fill_health(
-    state: PooledState, prices: F64, collateral_weight: F64, debt_weight: F64, out: F64
-) -> None:
+def fill_health(state: PooledState, prices: F64, weights: Rows, out: F64) -> None:
     """Health factors of all positions of all worlds, shape (world, position)."""
     n_assets = prices.shape[1]
     for w in range(out.shape[0]):
-        fill_weights(state, prices, w, collateral_weight, debt_weight)
+        fill_weights(state, prices, w, weights)
         for p in range(out.shape[1]):
             weighted = 0.0
             debt = 0.0
             for a in range(n_assets):
-                weighted += state.collateral[w, p, a] * collateral_weight[w, a]
-                debt += state.debt[w, p, a] * debt_weight[w, a]
+                weighted += state.collateral[w, p, a] * weights[w, a]["collateral"]
+                debt += state.debt[w, p, a] * weights[w, a]["debt"]
             out[w, p] = weighted / debt if debt > 0.0 else np.inf

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernel import F64, I32, I64, kernel
+from sim.kernel import F64, I32, I64, Rows, kernel
 from sim.lending.health import fill_weights
 from sim.lending.liquidation import HEALTHY
 from sim.lending.state import PooledState
@@ -30,26 +30,49 @@ SAFE = 1.0 + 1e-9  # bounds are compared to this, so that rounding never hides a
 MASK_ASSETS = 8  # up to so many assets a position's assets are a bit mask
 
 
+WATCHED = np.dtype(
+    [
+        ("id", np.int64),  # the position
+        ("health", np.float64),  # its health factor at reference
+        ("collateral", np.int64),  # bits of its collateral assets
+        ("debt", np.int64),  # bits of its debt assets
+    ]
+)
+LIST = np.dtype(
+    [
+        ("n", np.int64),  # watched positions
+        ("hot", np.int64),  # of which hot
+        ("heat", np.float64),  # reference health under which an entry is hot
+        ("stale", np.int64),  # 1: the list must be made anew
+        ("messy", np.int64),  # 1: the hot part is not in order of position
+    ]
+)
+WEIGHT = np.dtype(  # see health.fill_weights
+    [
+        ("collateral", np.float64),  # USD that counts per scaled unit, now
+        ("debt", np.float64),  # USD per scaled unit, now
+        ("collateral_then", np.float64),  # at the last scan
+        ("debt_then", np.float64),
+        ("collateral_used", np.float64),  # scaled, of all borrowers ever since the last scan
+        ("debt_used", np.float64),
+    ]
+)
+MOVES = np.dtype(
+    [
+        ("lowest", np.float64),  # least collateral move of the assets in a mask
+        ("highest", np.float64),  # largest debt move of the assets in a mask
+    ]
+)
+
+
 class LiquidationIndex(NamedTuple):
     """Arrays of the index: W worlds, N positions, A assets, room for K watched per world."""
 
     slot: I32  # (W, N) place in the watch list, -1: not watched
-    ids: I32  # (W, K) watched positions
-    health: F64  # (W, K) their health factor at reference
-    masks: I32  # (W, K) bits of collateral assets, and of debt assets shifted by MASK_ASSETS
-    count: I64  # (W,) watched
-    hot: I64  # (W,) of which hot
-    heat: F64  # (W,) reference health under which an entry is hot
-    stale: I64  # (W,) 1: the list must be made anew
-    messy: I64  # (W,) 1: the hot part is not in order of position
-    collateral_reference: F64  # (W, A) weights at the last scan, see fill_weights
-    debt_reference: F64  # (W, A)
-    collateral_used: F64  # (W, A) scaled collateral of borrowers, ever since the last scan
-    debt_used: F64  # (W, A)
-    collateral_weight: F64  # (W, A) weights now
-    debt_weight: F64  # (W, A)
-    lowest: F64  # (masks,) least collateral move of the assets in a mask; scratch
-    highest: F64  # (masks,) largest debt move of the assets in a mask; scratch
+    watched: Rows  # (W, K) records of WATCHED, the hot ones first
+    lists: Rows  # (W,) records of LIST
+    weights: Rows  # (W, A) records of WEIGHT
+    moves: Rows  # (masks,) records of MOVES; scratch
 
 
 @kernel
@@ -65,60 +88,70 @@ def asset_mask(scaled: F64, w: int, p: int) -> int:
 
 
 @kernel
+def watch(
+    index: LiquidationIndex, state: PooledState, w: int, i: int, p: int, health: float
+) -> None:
+    """Write the entry at place i of a watch list."""
+    entry = index.watched[w, i]
+    entry["id"] = p
+    entry["health"] = health
+    entry["collateral"] = asset_mask(state.collateral, w, p)
+    entry["debt"] = asset_mask(state.debt, w, p)
+    index.slot[w, p] = i
+
+
+@kernel
 def swap(index: LiquidationIndex, w: int, i: int, j: int) -> None:
     """Exchange two entries of a watch list."""
-    index.ids[w, i], index.ids[w, j] = index.ids[w, j], index.ids[w, i]
-    index.health[w, i], index.health[w, j] = index.health[w, j], index.health[w, i]
-    index.masks[w, i], index.masks[w, j] = index.masks[w, j], index.masks[w, i]
-    index.slot[w, index.ids[w, i]] = i
-    index.slot[w, index.ids[w, j]] = j
+    one, other = index.watched[w, i], index.watched[w, j]
+    one["id"], other["id"] = other["id"], one["id"]
+    one["health"], other["health"] = other["health"], one["health"]
+    one["collateral"], other["collateral"] = other["collateral"], one["collateral"]
+    one["debt"], other["debt"] = other["debt"], one["debt"]
+    index.slot[w, one["id"]] = i
+    index.slot[w, other["id"]] = j
 
 
 @kernel
 def unwatch(index: LiquidationIndex, w: int, i: int) -> None:
     """Remove an entry: the last hot one fills a hot hole, the last one the hole after it."""
-    p = index.ids[w, i]
-    if i < index.hot[w]:
-        index.hot[w] -= 1
-        swap(index, w, i, index.hot[w])
-        i = index.hot[w]
-    index.count[w] -= 1
-    swap(index, w, i, index.count[w])
+    p = index.watched[w, i]["id"]
+    if i < index.lists[w]["hot"]:
+        index.lists[w]["hot"] -= 1
+        swap(index, w, i, index.lists[w]["hot"])
+        i = index.lists[w]["hot"]
+    index.lists[w]["n"] -= 1
+    swap(index, w, i, index.lists[w]["n"])
     index.slot[w, p] = -1
-    index.messy[w] = 1
+    index.lists[w]["messy"] = 1
 
 
 @kernel
 def touch(index: LiquidationIndex, state: PooledState, w: int, p: int) -> None:
     """Refresh the entry of a position that a verb has changed."""
-    if index.stale[w] != 0:
+    if index.lists[w]["stale"] != 0:
         return
     if index.slot[w, p] >= 0:
         unwatch(index, w, index.slot[w, p])
     weighted = 0.0
     debt = 0.0
     for a in range(state.debt.shape[2]):
-        weighted += state.collateral[w, p, a] * index.collateral_reference[w, a]
-        debt += state.debt[w, p, a] * index.debt_reference[w, a]
-        index.collateral_used[w, a] += state.collateral[w, p, a]
-        index.debt_used[w, a] += state.debt[w, p, a]
+        weighted += state.collateral[w, p, a] * index.weights[w, a]["collateral_then"]
+        debt += state.debt[w, p, a] * index.weights[w, a]["debt_then"]
+        index.weights[w, a]["collateral_used"] += state.collateral[w, p, a]
+        index.weights[w, a]["debt_used"] += state.debt[w, p, a]
     if debt <= 0.0 or weighted >= MARGIN * debt:
         return
-    i = index.count[w]
-    if i >= index.ids.shape[1]:
-        index.stale[w] = 1
+    i = index.lists[w]["n"]
+    if i >= index.watched.shape[1]:
+        index.lists[w]["stale"] = 1
         return
-    index.ids[w, i] = p
-    index.health[w, i] = weighted / debt
-    index.masks[w, i] = asset_mask(state.collateral, w, p) | (
-        asset_mask(state.debt, w, p) << MASK_ASSETS
-    )
-    index.slot[w, p] = i
-    index.count[w] += 1
-    if weighted / debt < index.heat[w]:
-        swap(index, w, i, index.hot[w])
-        index.hot[w] += 1
-        index.messy[w] = 1
+    watch(index, state, w, i, p, weighted / debt)
+    index.lists[w]["n"] += 1
+    if weighted / debt < index.lists[w]["heat"]:
+        swap(index, w, i, index.lists[w]["hot"])
+        index.lists[w]["hot"] += 1
+        index.lists[w]["messy"] = 1
 
 
 @kernel
@@ -126,37 +159,32 @@ def scan(index: LiquidationIndex, state: PooledState, w: int) -> int:
     """Make one world's watch list anew at present prices; how many it would hold."""
     n_assets = state.debt.shape[2]
     for a in range(n_assets):
-        index.collateral_reference[w, a] = index.collateral_weight[w, a]
-        index.debt_reference[w, a] = index.debt_weight[w, a]
-        index.collateral_used[w, a] = 0.0
-        index.debt_used[w, a] = 0.0
-    room = index.ids.shape[1]
+        index.weights[w, a]["collateral_then"] = index.weights[w, a]["collateral"]
+        index.weights[w, a]["debt_then"] = index.weights[w, a]["debt"]
+        index.weights[w, a]["collateral_used"] = 0.0
+        index.weights[w, a]["debt_used"] = 0.0
+    room = index.watched.shape[1]
     n = 0
     for p in range(state.debt.shape[1]):
         index.slot[w, p] = -1
         weighted = 0.0
         debt = 0.0
         for a in range(n_assets):
-            weighted += state.collateral[w, p, a] * index.collateral_weight[w, a]
-            debt += state.debt[w, p, a] * index.debt_weight[w, a]
+            weighted += state.collateral[w, p, a] * index.weights[w, a]["collateral"]
+            debt += state.debt[w, p, a] * index.weights[w, a]["debt"]
         if debt <= 0.0:
             continue
         for a in range(n_assets):
-            index.collateral_used[w, a] += state.collateral[w, p, a]
-            index.debt_used[w, a] += state.debt[w, p, a]
+            index.weights[w, a]["collateral_used"] += state.collateral[w, p, a]
+            index.weights[w, a]["debt_used"] += state.debt[w, p, a]
         if weighted < MARGIN * debt:
             if n < room:
-                index.ids[w, n] = p
-                index.health[w, n] = weighted / debt
-                index.masks[w, n] = asset_mask(state.collateral, w, p) | (
-                    asset_mask(state.debt, w, p) << MASK_ASSETS
-                )
-                index.slot[w, p] = n
+                watch(index, state, w, n, p, weighted / debt)
             n += 1
-    index.stale[w] = 1 if n > room else 0
-    index.count[w] = min(n, room)
-    index.hot[w] = 0
-    index.heat[w] = 0.0
+    index.lists[w]["stale"] = 1 if n > room else 0
+    index.lists[w]["n"] = min(n, room)
+    index.lists[w]["hot"] = 0
+    index.lists[w]["heat"] = 0.0
     return n
 
 
@@ -173,11 +201,14 @@ def worst_move(index: LiquidationIndex, w: int) -> float:
     """Lower bound g of (health now / health at reference) over all positions of a world."""
     fall = np.inf
     rise = 0.0
-    for a in range(index.debt_weight.shape[1]):
-        if index.collateral_used[w, a] > 0.0:
-            fall = min(fall, move(index.collateral_weight[w, a], index.collateral_reference[w, a]))
-        if index.debt_used[w, a] > 0.0:
-            rise = max(rise, move(index.debt_weight[w, a], index.debt_reference[w, a]))
+    for a in range(index.weights.shape[1]):
+        if index.weights[w, a]["collateral_used"] > 0.0:
+            fall = min(
+                fall,
+                move(index.weights[w, a]["collateral"], index.weights[w, a]["collateral_then"]),
+            )
+        if index.weights[w, a]["debt_used"] > 0.0:
+            rise = max(rise, move(index.weights[w, a]["debt"], index.weights[w, a]["debt_then"]))
     if rise <= 0.0 or np.isinf(fall):
         return 1.0 if rise <= 1.0 else 1.0 / rise
     return fall / rise
@@ -186,46 +217,46 @@ def worst_move(index: LiquidationIndex, w: int) -> float:
 @kernel
 def sort_hot(index: LiquidationIndex, w: int) -> None:
     """Put the hot entries in order of position (Shell's sort: quick on what is nearly sorted)."""
-    n = index.hot[w]
+    n = index.lists[w]["hot"]
     gap = 1
     while gap < n // 3:
         gap = 3 * gap + 1
     while gap > 0:
         for i in range(gap, n):
             j = i
-            while j >= gap and index.ids[w, j - gap] > index.ids[w, j]:
+            while j >= gap and index.watched[w, j - gap]["id"] > index.watched[w, j]["id"]:
                 swap(index, w, j - gap, j)
                 j -= gap
         gap //= 3
-    index.messy[w] = 0
+    index.lists[w]["messy"] = 0
 
 
 @kernel
 def heat_up(index: LiquidationIndex, w: int, heat: float) -> None:
     """Choose anew which entries are hot."""
-    index.heat[w] = heat
+    index.lists[w]["heat"] = heat
     n = 0
-    for i in range(index.count[w]):
-        if index.health[w, i] < heat:
+    for i in range(index.lists[w]["n"]):
+        if index.watched[w, i]["health"] < heat:
             if i != n:
                 swap(index, w, i, n)
             n += 1
-    index.hot[w] = n
-    index.messy[w] = 1
+    index.lists[w]["hot"] = n
+    index.lists[w]["messy"] = 1
 
 
 @kernel
 def fill_masks(index: LiquidationIndex, w: int) -> None:
     """Tabulate the worst moves of every set of assets."""
-    index.lowest[0] = np.inf
-    index.highest[0] = 0.0
-    for a in range(index.debt_weight.shape[1]):
-        fall = move(index.collateral_weight[w, a], index.collateral_reference[w, a])
-        rise = move(index.debt_weight[w, a], index.debt_reference[w, a])
+    index.moves[0]["lowest"] = np.inf
+    index.moves[0]["highest"] = 0.0
+    for a in range(index.weights.shape[1]):
+        fall = move(index.weights[w, a]["collateral"], index.weights[w, a]["collateral_then"])
+        rise = move(index.weights[w, a]["debt"], index.weights[w, a]["debt_then"])
         bit = 1 << a
         for mask in range(bit):
-            index.lowest[bit | mask] = min(fall, index.lowest[mask])
-            index.highest[bit | mask] = max(rise, index.highest[mask])
+            index.moves[bit | mask]["lowest"] = min(fall, index.moves[mask]["lowest"])
+            index.moves[bit | mask]["highest"] = max(rise, index.moves[mask]["highest"])
 
 
 @kernel
@@ -233,23 +264,23 @@ def gather(index: LiquidationIndex, state: PooledState, w: int, g: float, ids: I
     """Append a world's unhealthy positions to `ids` from place n on; the new end."""
     n_assets = state.debt.shape[2]
     masked = n_assets <= MASK_ASSETS
-    if masked and index.hot[w] > 0:
+    if masked and index.lists[w]["hot"] > 0:
         fill_masks(index, w)
-    low = (1 << MASK_ASSETS) - 1
-    for i in range(index.hot[w]):
-        health = index.health[w, i]
+    for i in range(index.lists[w]["hot"]):
+        entry = index.watched[w, i]
+        health = entry["health"]
         if health * g >= SAFE:
             continue
         if masked:
-            mask = index.masks[w, i]
-            if health * index.lowest[mask & low] >= SAFE * index.highest[mask >> MASK_ASSETS]:
+            fall = index.moves[entry["collateral"]]["lowest"]
+            if health * fall >= SAFE * index.moves[entry["debt"]]["highest"]:
                 continue
-        p = index.ids[w, i]
+        p = entry["id"]
         weighted = 0.0
         debt = 0.0
         for a in range(n_assets):
-            weighted += state.collateral[w, p, a] * index.collateral_weight[w, a]
-            debt += state.debt[w, p, a] * index.debt_weight[w, a]
+            weighted += state.collateral[w, p, a] * index.weights[w, a]["collateral"]
+            debt += state.debt[w, p, a] * index.weights[w, a]["debt"]
         if weighted < debt * HEALTHY:
             ids[n] = p
             n += 1
@@ -264,30 +295,30 @@ def find(
 
     Returns
     -------
-    watch, room : int
+    needed, room : int
         0, 0 when done. Else the room needed per watch list, or in `ids`: grow and call again.
     """
-    watch = 0
+    needed = 0
     room = ids.shape[0]
     n = 0
     for w in range(starts.shape[0] - 1):
-        fill_weights(state, prices, w, index.collateral_weight, index.debt_weight)
+        fill_weights(state, prices, w, index.weights)
         g = 1.0
-        if index.stale[w] == 0:
+        if index.lists[w]["stale"] == 0:
             g = worst_move(index, w)
-        if index.stale[w] != 0 or not g * MARGIN >= SAFE:
-            watch = max(watch, scan(index, state, w))
+        if index.lists[w]["stale"] != 0 or not g * MARGIN >= SAFE:
+            needed = max(needed, scan(index, state, w))
             g = 1.0
-            if index.stale[w] != 0:
+            if index.lists[w]["stale"] != 0:
                 continue
-        if not g * index.heat[w] >= SAFE or index.heat[w] * g > COOL * HEAT:
+        if not g * index.lists[w]["heat"] >= SAFE or index.lists[w]["heat"] * g > COOL * HEAT:
             heat_up(index, w, HEAT / g)
-        if index.messy[w] != 0:
+        if index.lists[w]["messy"] != 0:
             sort_hot(index, w)
         starts[w] = n
-        if n + index.hot[w] > room:
-            n += index.hot[w]
+        if n + index.lists[w]["hot"] > room:
+            n += index.lists[w]["hot"]
         else:
             n = gather(index, state, w, g, ids, n)
     starts[starts.shape[0] - 1] = n
-    return watch if watch > index.ids.shape[1] else 0, n if n > room else 0
+    return needed if needed > index.watched.shape[1] else 0, n if n > room else 0

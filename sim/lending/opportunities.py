@@ -42,11 +42,12 @@ def largest_assets(state: PooledState, prices: F64, w: int, p: int) -> tuple[int
     collateral_asset, debt_asset = -1, -1
     most_collateral, most_debt, total = 0.0, 0.0, 0.0
     for a in range(prices.shape[1]):
-        if state.liquidation_threshold[w, a] > 0.0:
-            held = state.collateral[w, p, a] * (prices[w, a] * state.liquidity_index[w, a])
+        reserve = state.reserves[w, a]
+        if reserve["liquidation_threshold"] > 0.0:
+            held = state.collateral[w, p, a] * (prices[w, a] * reserve["liquidity_index"])
             if held > most_collateral:
                 most_collateral, collateral_asset = held, a
-        owed = state.debt[w, p, a] * (prices[w, a] * state.borrow_index[w, a])
+        owed = state.debt[w, p, a] * (prices[w, a] * reserve["borrow_index"])
         total += owed
         if owed > most_debt:
             most_debt, debt_asset = owed, a
@@ -65,12 +66,12 @@ def largest_call(
     code, repaid, received, _ = quote(state, prices, w, p, asset, asset_2, np.inf)
     if code == LEAVES_DUST:
         spare = 1.0 + 1e-9
-        owed = state.debt[w, p, asset_2] * state.borrow_index[w, asset_2]
-        held = state.collateral[w, p, asset] * state.liquidity_index[w, asset]
-        least = state.min_leftover[w] * spare
+        owed = state.debt[w, p, asset_2] * state.reserves[w, asset_2]["borrow_index"]
+        held = state.collateral[w, p, asset] * state.reserves[w, asset]["liquidity_index"]
+        least = state.market[w]["min_leftover"] * spare
         by_debt = owed - least / prices[w, asset_2]
         worth = (held * prices[w, asset] - least) / prices[w, asset_2]
-        by_collateral = worth / (1.0 + state.liquidation_bonus[w, asset])
+        by_collateral = worth / (1.0 + state.reserves[w, asset]["liquidation_bonus"])
         amount = min(by_debt, by_collateral)
         if amount > 0.0:
             code, repaid, received, _ = quote(state, prices, w, p, asset, asset_2, amount)
@@ -126,7 +127,7 @@ def survey(
             covered, received, held = 0.0, 0.0, 0.0
             if asset >= 0 and asset_2 >= 0:
                 covered, received = largest_call(state, prices, w, p, asset, asset_2)
-                held = state.collateral[w, p, asset] * state.liquidity_index[w, asset]
+                held = state.collateral[w, p, asset] * state.reserves[w, asset]["liquidity_index"]
             out.position[k] = p
             out.collateral_asset[k] = asset
             out.debt_asset[k] = asset_2

@@ -88,6 +88,7 @@ _MARKET_BOUNDS = (
     ("min_leftover", 0.0, math.inf),
     ("flash_premium", 0.0, 1.0),
 )
+RISK_TERMS = ("ltv", "liquidation_threshold", "liquidation_bonus")
 BOUNDS = {name: (least, most) for name, least, most in (*_BOUNDS, *_MARKET_BOUNDS)}
 
 

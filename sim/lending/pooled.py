@@ -27,12 +27,28 @@ from sim.actions import BUNDLE_ROWS, Verb
 from sim.errors import ConfigError, InputError
 from sim.kernel import F64, I32, I64, Bool, Rows, kernel
 from sim.lending.health import fill_health
-from sim.lending.index import LiquidationIndex, find, touch
+from sim.lending.index import (
+    LIST,
+    MASK_ASSETS,
+    MOVES,
+    WATCHED,
+    WEIGHT,
+    LiquidationIndex,
+    find,
+    touch,
+)
 from sim.lending.opportunities import Opportunities, debt_of, survey
-from sim.lending.params import PooledParams, ReserveParams, check_risk, check_values
-from sim.lending.state import ASSET_TERMS, MARKET_TERMS, PooledState, arena_fields
+from sim.lending.params import RISK_TERMS, PooledParams, ReserveParams, check_risk, check_values
+from sim.lending.state import (
+    ASSET_TERMS,
+    MARKET,
+    MARKET_TERMS,
+    RESERVE,
+    PooledState,
+    as_records,
+    new_arena,
+)
 from sim.lending.verbs import accrue, execute, refresh_rates
-from sim.state import Arena
 from sim.venue import Venue
 
 if TYPE_CHECKING:
@@ -210,12 +226,13 @@ class PooledMarket(Venue):
             world.asset_index(asset)
         self._collateral_book, self._debt_book = self._resolve_book(n_assets)
         n = self.n_positions
-        self.arena = Arena(n_worlds, arena_fields(n_assets))
+        self.arena = new_arena(n_worlds, n_assets)
         self.state = PooledState(
             owner=self._owners(),
             collateral=np.zeros((n_worlds, n, n_assets)),
             debt=np.zeros((n_worlds, n, n_assets)),
-            **{name: self.arena[name] for name in arena_fields(n_assets)},
+            reserves=as_records(self.arena["reserves"], RESERVE),
+            market=as_records(self.arena["market"], MARKET),
         )
         self._allocate_index(n_worlds, n, n_assets)
         self._saved_ids: I64 = np.full((n_worlds, BUNDLE_ROWS), -1)
@@ -280,29 +297,16 @@ class PooledMarket(Venue):
     def _allocate_index(self, n_worlds: int, n: int, n_assets: int) -> None:
         """Empty liquidation index with room for some watched positions, and growable outputs."""
         room = min(n, 64 + n // 8)
-        masks = 1 << min(n_assets, 8)
-        weights = (n_worlds, n_assets)
         self.index_state = LiquidationIndex(
             slot=np.full((n_worlds, n), -1, np.int32),
-            ids=np.zeros((n_worlds, room), np.int32),
-            health=np.zeros((n_worlds, room)),
-            masks=np.zeros((n_worlds, room), np.int32),
-            count=np.zeros(n_worlds, np.int64),
-            hot=np.zeros(n_worlds, np.int64),
-            heat=np.zeros(n_worlds),
-            stale=np.ones(n_worlds, np.int64),
-            messy=np.zeros(n_worlds, np.int64),
-            collateral_reference=np.zeros(weights),
-            debt_reference=np.zeros(weights),
-            collateral_used=np.zeros(weights),
-            debt_used=np.zeros(weights),
-            collateral_weight=np.zeros(weights),
-            debt_weight=np.zeros(weights),
-            lowest=np.zeros(masks),
-            highest=np.zeros(masks),
+            watched=np.zeros((n_worlds, room), WATCHED),
+            lists=np.zeros(n_worlds, LIST),
+            weights=np.zeros((n_worlds, n_assets), WEIGHT),
+            moves=np.zeros(1 << min(n_assets, MASK_ASSETS), MOVES),
         )
+        self.index_state.lists["stale"] = 1
         self._starts: I64 = np.zeros(n_worlds + 1, np.int64)
-        self._prices_seen: F64 = np.zeros(weights)
+        self._prices_seen: F64 = np.zeros((n_worlds, n_assets))
         self._step_seen = -1
         self._dirty = True
         self._surveyed = False
@@ -315,22 +319,22 @@ class PooledMarket(Venue):
         self._order: I64 = np.zeros(room, np.int64)
         self._table = Opportunities(
             np.zeros_like(self._starts),
-            *(np.zeros(room, np.int32) for _ in range(3)),
-            *(np.zeros(room) for _ in range(6)),
+            *(np.zeros(room, kind) for kind in (np.int32,) * 3 + (np.float64,) * 6),
         )
 
     def _fill_terms(self) -> None:
         """Copy the params into every world."""
+        reserves, market = self.state.reserves, self.state.market
         for name in MARKET_TERMS:
-            self.arena[name][:] = getattr(self.params, name)
-        self.arena["optimal_utilisation"][:] = 1.0
+            market[name] = getattr(self.params, name)
+        reserves["optimal_utilisation"] = 1.0
         for asset, reserve in self.params.reserves.items():
             a = self.world.asset_index(asset)
-            self.arena["listed"][:, a] = 1.0
+            reserves["listed"][:, a] = 1.0
             for name in ASSET_TERMS[1:]:
-                self.arena[name][:, a] = getattr(reserve, name)
-        self.arena["liquidity_index"][:] = 1.0
-        self.arena["borrow_index"][:] = 1.0
+                reserves[name][:, a] = getattr(reserve, name)
+        reserves["liquidity_index"] = 1.0
+        reserves["borrow_index"] = 1.0
 
     def _endow(self) -> None:
         """Set reserve totals from the book and mint the cash that must be there."""
@@ -341,8 +345,8 @@ class PooledMarket(Venue):
                     f"{self.name}: debt in reserve {asset} exceeds its supply ({owed[a]:.10g} > "
                     f"{supplied[a]:.10g} tokens); add lenders of {asset} or lower its debts"
                 )
-            self.arena["total_collateral"][:, a] = supplied[a]
-            self.arena["total_debt"][:, a] = owed[a]
+            self.state.reserves["total_collateral"][:, a] = supplied[a]
+            self.state.reserves["total_debt"][:, a] = owed[a]
             self.world.ledger.endow(self.account, a, supplied[a] - owed[a])
 
     def _apply(self, field: str, asset: str | None, values: F64) -> None:
@@ -353,37 +357,33 @@ class PooledMarket(Venue):
                 f"{field} is a term of the {'market' if asset else 'reserve'}: asset must be "
                 f"{'None' if asset else 'the name of a reserve'}, got {asset!r}"
             )
-        place: Any = slice(None)
-        if asset is not None:
-            if asset not in self.params.reserves:
-                raise ConfigError(
-                    f"{self.name}: {asset!r} is no reserve; reserves: "
-                    f"{', '.join(self.params.reserves)}"
-                )
-            place = (slice(None), self.world.asset_index(asset))
-        previous = self.arena[field][place].copy()
-        self.arena[field][place] = values
-        if asset is not None:
-            try:
-                self._check_risk(place)
-            except ConfigError:
-                self.arena[field][place] = previous
-                raise
-        if self.arena.initial is not self.arena.buffer:
-            k = list(self.arena.views).index(field)
-            start = int(self.arena.offsets[k])
-            view = self.arena[field]
-            initial = self.arena.initial[start : start + view.size].reshape(view.shape)
-            initial[place] = values
+        if asset is None:
+            self.state.market[field] = values
+            self._initial("market", MARKET)[field] = values
+        else:
+            a = self._reserve_index(asset)
+            terms = self.state.reserves[:, a].copy()
+            terms[field] = values
+            for world in terms:
+                check_risk(*(float(world[name]) for name in RISK_TERMS))
+            self.state.reserves[field][:, a] = values
+            self._initial("reserves", RESERVE)[field][:, a] = values
         self._dirty = True
 
-    def _check_risk(self, place: Any) -> None:
-        """Check the risk terms of a reserve in every world."""
-        terms = (
-            self.arena[n][place] for n in ("ltv", "liquidation_threshold", "liquidation_bonus")
-        )
-        for ltv, threshold, bonus in zip(*terms, strict=True):
-            check_risk(float(ltv), float(threshold), float(bonus))
+    def _initial(self, field: str, kind: "np.dtype[np.void]") -> Rows:
+        """See what `reset` returns to, as records."""
+        view = self.arena[field]
+        start = int(self.arena.offsets[list(self.arena.views).index(field)])
+        initial = self.arena.initial[start : start + view.size].reshape(view.shape)
+        return as_records(initial, kind)
+
+    def _reserve_index(self, asset: str) -> int:
+        """Index of an asset that has a reserve here."""
+        if asset not in self.params.reserves:
+            raise ConfigError(
+                f"{self.name}: {asset!r} is no reserve; reserves: {', '.join(self.params.reserves)}"
+            )
+        return self.world.asset_index(asset)
 
     # -- the block --------------------------------------------------------------------------------
 
@@ -429,7 +429,7 @@ class PooledMarket(Venue):
 
     def bundle_holds(self, worlds: I64) -> Bool:
         """Whether no flash loan is outstanding."""
-        return np.asarray((self.state.flash[worlds] == 0.0).all(axis=1))
+        return np.asarray((self.state.reserves["flash"][worlds] == 0.0).all(axis=1))
 
     def reset(self, mask: Bool) -> None:
         """Return the worlds in the mask to their initial state."""
@@ -453,7 +453,7 @@ class PooledMarket(Venue):
 
     def _forget(self, worlds: I64) -> None:
         """Have the liquidation index of some worlds made anew."""
-        self.index_state.stale[worlds] = 1
+        self.index_state.lists["stale"][worlds] = 1
         self._dirty = True
 
     # -- what is seen -----------------------------------------------------------------------------
@@ -495,13 +495,10 @@ class PooledMarket(Venue):
 
     def _grow_watch(self, room: int) -> None:
         """Make room for so many watched positions per world."""
-        old = self.index_state
-        grown = {}
-        for name in ("ids", "health", "masks"):
-            array = getattr(old, name)
-            grown[name] = np.zeros((array.shape[0], room), array.dtype)
-            grown[name][:, : array.shape[1]] = array
-        self.index_state = old._replace(**grown)
+        old = self.index_state.watched
+        grown = np.zeros((old.shape[0], room), WATCHED)
+        grown[:, : old.shape[1]] = old
+        self.index_state = self.index_state._replace(watched=grown)
 
     def opportunities(self) -> Opportunities:
         """Best liquidation call on each liquidatable position, largest first; see Opportunities.
@@ -539,34 +536,31 @@ class PooledMarket(Venue):
         shape = (self.world.n_worlds, self.n_positions)
         if self._health.shape != shape:
             self._health = np.zeros(shape)
-        weights = self.index_state
-        fill_health(
-            self.state,
-            self.world.oracle_price,
-            weights.collateral_weight,
-            weights.debt_weight,
-            self._health,
-        )
+        weights = self.index_state.weights
+        fill_health(self.state, self.world.oracle_price, weights, self._health)
         return self._health
 
     def supplied(self) -> F64:
         """Tokens that positions and treasury have in each reserve, shape (world, asset)."""
-        scaled = self.state.total_collateral + self.state.treasury
-        return np.asarray(scaled * self.state.liquidity_index)
+        reserves = self.state.reserves
+        scaled = reserves["total_collateral"] + reserves["treasury"]
+        return np.asarray(scaled * reserves["liquidity_index"])
 
     def borrowed(self) -> F64:
         """Tokens that positions owe to each reserve, shape (world, asset)."""
-        return np.asarray(self.state.total_debt * self.state.borrow_index)
+        return np.asarray(self.state.reserves["total_debt"] * self.state.reserves["borrow_index"])
 
     def utilisation(self) -> F64:
         """Share of each reserve's liquidity that is lent out, shape (world, asset)."""
         borrowed = self.borrowed()
-        cash = self.world.ledger.balances[:, self.account] + self.state.flash
+        cash = self.world.ledger.balances[:, self.account] + self.state.reserves["flash"]
         total = borrowed + cash
-        return np.divide(borrowed, total, out=np.zeros_like(total), where=total > 0.0)
+        return np.asarray(
+            np.divide(borrowed, total, out=np.zeros_like(total), where=total > 0.0), np.float64
+        )
 
     def claims(self) -> F64:
         """Supply, treasury and surplus, less debt, deficit and flash loans: what custody owes."""
-        state = self.state
-        owed = self.supplied() + state.surplus
-        return np.asarray(owed - self.borrowed() - state.deficit - state.flash)
+        reserves = self.state.reserves
+        owed = self.supplied() + reserves["surplus"]
+        return np.asarray(owed - self.borrowed() - reserves["deficit"] - reserves["flash"])

@@ -65,17 +65,18 @@ def refresh_rates(state: PooledState, balances: F64, w: int, custody: int) -> No
     Cash that a flash loan has taken out for the moment counts as present.
     """
     for a in range(balances.shape[2]):
-        debt = state.total_debt[w, a] * state.borrow_index[w, a]
-        used = utilisation(debt, balances[w, custody, a] + state.flash[w, a])
+        reserve = state.reserves[w, a]
+        debt = reserve["total_debt"] * reserve["borrow_index"]
+        used = utilisation(debt, balances[w, custody, a] + reserve["flash"])
         rate = borrow_rate(
             used,
-            state.base_rate[w, a],
-            state.slope_1[w, a],
-            state.slope_2[w, a],
-            state.optimal_utilisation[w, a],
+            reserve["base_rate"],
+            reserve["slope_1"],
+            reserve["slope_2"],
+            reserve["optimal_utilisation"],
         )
-        state.borrow_rate[w, a] = rate
-        state.liquidity_rate[w, a] = liquidity_rate(rate, used, state.reserve_factor[w, a])
+        reserve["borrow_rate"] = rate
+        reserve["liquidity_rate"] = liquidity_rate(rate, used, reserve["reserve_factor"])
 
 
 @kernel
@@ -88,22 +89,23 @@ def accrue(state: PooledState, balances: F64, custody: int, seconds: float) -> N
     """
     for w in range(balances.shape[0]):
         for a in range(balances.shape[2]):
-            scaled_debt = state.total_debt[w, a]
-            if state.listed[w, a] == 0.0 or not scaled_debt > 0.0:
+            reserve = state.reserves[w, a]
+            scaled_debt = reserve["total_debt"]
+            if reserve["listed"] == 0.0 or not scaled_debt > 0.0:
                 continue
-            old_debt = scaled_debt * state.borrow_index[w, a]
-            old_index = state.liquidity_index[w, a]
-            state.borrow_index[w, a] *= compounded_interest(state.borrow_rate[w, a], seconds)
-            state.liquidity_index[w, a] *= linear_interest(state.liquidity_rate[w, a], seconds)
-            interest = scaled_debt * state.borrow_index[w, a] - old_debt
-            growth = state.liquidity_index[w, a] - old_index
-            to_suppliers = state.total_collateral[w, a] * growth
-            to_treasury = interest * state.reserve_factor[w, a]
-            on_treasury = state.treasury[w, a] * growth
-            state.treasury[w, a] += to_treasury / state.liquidity_index[w, a]
-            state.surplus[w, a] += interest - to_suppliers - to_treasury - on_treasury
-            state.supplier_interest[w, a] += to_suppliers
-            state.reserve_income[w, a] += to_treasury + on_treasury
+            old_debt = scaled_debt * reserve["borrow_index"]
+            old_index = reserve["liquidity_index"]
+            reserve["borrow_index"] *= compounded_interest(reserve["borrow_rate"], seconds)
+            reserve["liquidity_index"] *= linear_interest(reserve["liquidity_rate"], seconds)
+            interest = scaled_debt * reserve["borrow_index"] - old_debt
+            growth = reserve["liquidity_index"] - old_index
+            to_suppliers = reserve["total_collateral"] * growth
+            to_treasury = interest * reserve["reserve_factor"]
+            on_treasury = reserve["treasury"] * growth
+            reserve["treasury"] += to_treasury / reserve["liquidity_index"]
+            reserve["surplus"] += interest - to_suppliers - to_treasury - on_treasury
+            reserve["supplier_interest"] += to_suppliers
+            reserve["reserve_income"] += to_treasury + on_treasury
         refresh_rates(state, balances, w, custody)
 
 
@@ -120,11 +122,12 @@ def supply(
     limit: float,
 ) -> tuple[int, float]:
     """Hand tokens in on behalf of any position; returns code and tokens moved."""
-    if state.frozen[w, asset] != 0.0:
+    reserve = state.reserves[w, asset]
+    if reserve["frozen"] != 0.0:
         return PAUSED, 0.0
-    index = state.liquidity_index[w, asset]
-    scaled = state.total_collateral[w, asset] + state.treasury[w, asset]
-    room = state.supply_cap[w, asset] - scaled * index
+    index = reserve["liquidity_index"]
+    scaled = reserve["total_collateral"] + reserve["treasury"]
+    room = reserve["supply_cap"] - scaled * index
     held = balances[w, account, asset]
     if np.isinf(amount):
         amount = min(held, max(room, 0.0))
@@ -137,28 +140,30 @@ def supply(
     if not transfer(balances, w, account, custody, asset, amount):
         return INSUFFICIENT_BALANCE, 0.0
     state.collateral[w, p, asset] += amount / index
-    state.total_collateral[w, asset] += amount / index
+    reserve["total_collateral"] += amount / index
     return OK, amount
 
 
 @kernel
 def take_collateral(state: PooledState, w: int, p: int, asset: int, scaled: float) -> None:
     """Lower a position's scaled supply; what rounding would leave is taken too."""
+    reserve = state.reserves[w, asset]
     held = state.collateral[w, p, asset]
     if scaled >= held * HEALTHY:
         scaled = held
     state.collateral[w, p, asset] = held - scaled
-    state.total_collateral[w, asset] = max(state.total_collateral[w, asset] - scaled, 0.0)
+    reserve["total_collateral"] = max(reserve["total_collateral"] - scaled, 0.0)
 
 
 @kernel
 def take_debt(state: PooledState, w: int, p: int, asset: int, scaled: float) -> None:
     """Lower a position's scaled debt; what rounding would leave is taken too."""
+    reserve = state.reserves[w, asset]
     owed = state.debt[w, p, asset]
     if scaled >= owed * HEALTHY:
         scaled = owed
     state.debt[w, p, asset] = owed - scaled
-    state.total_debt[w, asset] = max(state.total_debt[w, asset] - scaled, 0.0)
+    reserve["total_debt"] = max(reserve["total_debt"] - scaled, 0.0)
 
 
 @kernel
@@ -168,14 +173,16 @@ def withdrawable(state: PooledState, prices: F64, w: int, p: int, asset: int) ->
     Without debt, or for supply that is no collateral, there is no bound. With debt, collateral of
     zero LTV must leave before any other (the contract's rule): then the bound is 0.
     """
+    reserve = state.reserves[w, asset]
     _, weighted, _, debt = position_values(state, prices, w, p)
-    threshold = state.liquidation_threshold[w, asset]
+    threshold = reserve["liquidation_threshold"]
     if debt <= 0.0 or threshold <= 0.0:
         return np.inf
-    if state.ltv[w, asset] > 0.0:
+    if reserve["ltv"] > 0.0:
         for a in range(prices.shape[1]):
-            counts = state.liquidation_threshold[w, a] > 0.0 and state.collateral[w, p, a] > 0.0
-            if counts and state.ltv[w, a] <= 0.0:
+            other = state.reserves[w, a]
+            counts = other["liquidation_threshold"] > 0.0 and state.collateral[w, p, a] > 0.0
+            if counts and other["ltv"] <= 0.0:
                 return 0.0
     return max(0.0, (weighted - debt) / (prices[w, asset] * threshold))
 
@@ -196,7 +203,7 @@ def withdraw(
     """Take supply back; the position must stay healthy. Returns code and tokens moved."""
     if state.owner[p] != account:
         return NOT_OWNER, 0.0
-    index = state.liquidity_index[w, asset]
+    index = state.reserves[w, asset]["liquidity_index"]
     held = state.collateral[w, p, asset] * index
     if held <= 0.0:
         return NO_COLLATERAL, 0.0
@@ -233,16 +240,17 @@ def borrow(
     limit: float,
 ) -> tuple[int, float]:
     """Lend tokens against a position, up to its loan-to-value. Returns code and tokens moved."""
-    if state.frozen[w, asset] != 0.0:
+    reserve = state.reserves[w, asset]
+    if reserve["frozen"] != 0.0:
         return PAUSED, 0.0
     if state.owner[p] != account:
         return NOT_OWNER, 0.0
     _, weighted, power, debt = position_values(state, prices, w, p)
-    index = state.borrow_index[w, asset]
+    index = reserve["borrow_index"]
     room = (power - debt) / prices[w, asset]
     if weighted < debt * HEALTHY or room <= 0.0:
         return UNHEALTHY, 0.0
-    cap_room = state.borrow_cap[w, asset] - state.total_debt[w, asset] * index
+    cap_room = reserve["borrow_cap"] - reserve["total_debt"] * index
     cash = balances[w, custody, asset]
     if np.isinf(amount):
         amount = min(min(room, cash), cap_room)
@@ -257,7 +265,7 @@ def borrow(
     if not transfer(balances, w, custody, account, asset, amount):
         return INSUFFICIENT_LIQUIDITY, 0.0
     state.debt[w, p, asset] += amount / index
-    state.total_debt[w, asset] += amount / index
+    reserve["total_debt"] += amount / index
     return OK, amount
 
 
@@ -274,7 +282,7 @@ def repay(
     limit: float,
 ) -> tuple[int, float]:
     """Pay debt back on behalf of any position, at most what it owes. Code and tokens moved."""
-    index = state.borrow_index[w, asset]
+    index = state.reserves[w, asset]["borrow_index"]
     owed = state.debt[w, p, asset] * index
     if owed <= 0.0:
         return NO_DEBT, 0.0
@@ -311,15 +319,16 @@ def quote(
     code, debt_repaid, to_liquidator, fee
         Reject code, and whole tokens of debt and collateral.
     """
+    reserve = state.reserves[w, asset]
     _, weighted, _, debt_usd = position_values(state, prices, w, p)
     if not weighted < debt_usd * HEALTHY:
         return IS_HEALTHY, 0.0, 0.0, 0.0
-    if state.liquidation_threshold[w, asset] <= 0.0:
+    if reserve["liquidation_threshold"] <= 0.0:
         return NOT_COLLATERAL, 0.0, 0.0, 0.0
-    held = state.collateral[w, p, asset] * state.liquidity_index[w, asset]
+    held = state.collateral[w, p, asset] * reserve["liquidity_index"]
     if held <= 0.0:
         return NO_COLLATERAL, 0.0, 0.0, 0.0
-    owed = state.debt[w, p, asset_2] * state.borrow_index[w, asset_2]
+    owed = state.debt[w, p, asset_2] * state.reserves[w, asset_2]["borrow_index"]
     if owed <= 0.0:
         return NO_DEBT, 0.0, 0.0, 0.0
     price, debt_price = prices[w, asset], prices[w, asset_2]
@@ -330,24 +339,24 @@ def quote(
         debt_usd,
         weighted / debt_usd,
         debt_price,
-        state.close_factor[w],
-        state.close_factor_health[w],
-        state.close_factor_value[w],
+        state.market[w]["close_factor"],
+        state.market[w]["close_factor_health"],
+        state.market[w]["close_factor_value"],
     )
     to_liquidator, repaid, fee = available_collateral(
         price,
         debt_price,
         min(amount, most),
         held,
-        state.liquidation_bonus[w, asset],
-        state.protocol_fee[w, asset],
+        reserve["liquidation_bonus"],
+        reserve["protocol_fee"],
     )
     seized = to_liquidator + fee
     if (
         repaid < owed * HEALTHY
         and seized < held * HEALTHY
         and leaves_dust(
-            (owed - repaid) * debt_price, (held - seized) * price, state.min_leftover[w]
+            (owed - repaid) * debt_price, (held - seized) * price, state.market[w]["min_leftover"]
         )
     ):
         return LEAVES_DUST, 0.0, 0.0, 0.0
@@ -359,13 +368,14 @@ def write_off(state: PooledState, prices: F64, w: int, p: int) -> float:
     """Burn all debt of a position without collateral into the reserves' deficit; USD of it."""
     bad_debt = 0.0
     for a in range(prices.shape[1]):
+        reserve = state.reserves[w, a]
         owed = state.debt[w, p, a]
         if owed > 0.0:
-            tokens = owed * state.borrow_index[w, a]
-            state.deficit[w, a] += tokens
+            tokens = owed * reserve["borrow_index"]
+            reserve["deficit"] += tokens
             bad_debt += tokens * prices[w, a]
             take_debt(state, w, p, a, owed)
-    state.bad_debt_usd[w] += bad_debt
+    state.market[w]["bad_debt_usd"] += bad_debt
     return bad_debt
 
 
@@ -387,7 +397,8 @@ def liquidate(
 
     Returns code, debt repaid, collateral to the liquidator, protocol fee, bad debt booked in USD.
     """
-    if state.paused[w, asset_2] != 0.0:
+    reserve = state.reserves[w, asset]
+    if state.reserves[w, asset_2]["paused"] != 0.0:
         return PAUSED, 0.0, 0.0, 0.0, 0.0
     purse = balances[w, account, asset_2]
     asked = purse if np.isinf(amount) else amount
@@ -402,11 +413,11 @@ def liquidate(
         return LIMIT_NOT_MET, 0.0, 0.0, 0.0, 0.0
     transfer(balances, w, account, custody, asset_2, repaid)
     transfer(balances, w, custody, account, asset, to_liquidator)
-    index = state.liquidity_index[w, asset]
+    index = reserve["liquidity_index"]
     take_collateral(state, w, p, asset, (to_liquidator + fee) / index)
-    take_debt(state, w, p, asset_2, repaid / state.borrow_index[w, asset_2])
-    state.treasury[w, asset] += fee / index
-    state.fee_income[w, asset] += fee
+    take_debt(state, w, p, asset_2, repaid / state.reserves[w, asset_2]["borrow_index"])
+    reserve["treasury"] += fee / index
+    reserve["fee_income"] += fee
     bad_debt = 0.0
     collateral_usd, _, _, debt_usd = position_values(state, prices, w, p)
     if debt_usd > 0.0 and collateral_usd < NOTHING_USD:
@@ -429,24 +440,25 @@ def flash(
 
     Returns code, principal moved, premium paid (to the treasury).
     """
+    reserve = state.reserves[w, asset]
     if not back:
         cash = balances[w, custody, asset]
         amount = cash if np.isinf(amount) else amount
         if amount <= 0.0 or not transfer(balances, w, custody, account, asset, amount):
             return INSUFFICIENT_LIQUIDITY, 0.0, 0.0
-        state.flash[w, asset] += amount
+        reserve["flash"] += amount
         return OK, amount, 0.0
-    outstanding = state.flash[w, asset]
+    outstanding = reserve["flash"]
     if outstanding <= 0.0:
         return NO_DEBT, 0.0, 0.0
     if amount >= outstanding * HEALTHY:
         amount = outstanding
-    premium = amount * state.flash_premium[w]
+    premium = amount * state.market[w]["flash_premium"]
     if not transfer(balances, w, account, custody, asset, amount + premium):
         return INSUFFICIENT_BALANCE, 0.0, 0.0
-    state.flash[w, asset] = outstanding - amount
-    state.treasury[w, asset] += premium / state.liquidity_index[w, asset]
-    state.fee_income[w, asset] += premium
+    reserve["flash"] = outstanding - amount
+    reserve["treasury"] += premium / reserve["liquidity_index"]
+    reserve["fee_income"] += premium
     return OK, amount, premium
 
 
@@ -470,11 +482,11 @@ def perform(
     if verb < SUPPLY or verb > FLASH_REPAY:
         return UNKNOWN_VERB, 0.0, 0.0, 0.0, 0.0
     n_assets = prices.shape[1]
-    if asset < 0 or asset >= n_assets or state.listed[w, asset] == 0.0:
+    if asset < 0 or asset >= n_assets or state.reserves[w, asset]["listed"] == 0.0:
         return BAD_ASSET, 0.0, 0.0, 0.0, 0.0
     if not amount > 0.0:
         return BAD_AMOUNT, 0.0, 0.0, 0.0, 0.0
-    if state.paused[w, asset] != 0.0:
+    if state.reserves[w, asset]["paused"] != 0.0:
         return PAUSED, 0.0, 0.0, 0.0, 0.0
     moved, premium = 0.0, 0.0
     if verb >= FLASH_BORROW:
@@ -487,7 +499,7 @@ def perform(
     if p < 0 or p >= state.owner.shape[0]:
         return BAD_TARGET, 0.0, 0.0, 0.0, 0.0
     if verb == LIQUIDATE:
-        if asset_2 < 0 or asset_2 >= n_assets or state.listed[w, asset_2] == 0.0:
+        if asset_2 < 0 or asset_2 >= n_assets or state.reserves[w, asset_2]["listed"] == 0.0:
             return BAD_ASSET, 0.0, 0.0, 0.0, 0.0
         return liquidate(
             state, balances, prices, custody, w, account, p, asset, asset_2, amount, limit
