@@ -55,6 +55,11 @@ class MarketAgent(mesa.Agent):  # type: ignore[misc]
         """Allocate state and endow the account, once the ledger exists."""
         self.arena = Arena(world.n_worlds, {})
 
+    @property
+    def least_call(self) -> tuple[float, float] | None:
+        """Gas of one liquidation and least profit in USD, of an agent that liquidates."""
+        return None
+
     @abstractmethod
     def decide(self, view: View) -> Rows:
         """Rows wanted this block, grouped by world in ascending order; may be empty."""

@@ -35,7 +35,8 @@ class MarketModel(mesa.Model):  # type: ignore[misc]
         world.keep_as_initial()
         for agent in self.members.values():
             agent.arena.keep_as_initial()
-        self.view = View(world)
+        calls = [agent.least_call for agent in self.members.values()]
+        self.view = View(world, [call for call in calls if call is not None])
 
     def step(self) -> None:
         """Play one block."""

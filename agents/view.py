@@ -1,5 +1,6 @@
 """What everybody can see at the start of a block, read-only."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -7,10 +8,14 @@ import numpy as np
 from sim.amm.constant_product import ConstantProductPool
 from sim.errors import ConfigError
 from sim.kernel import F64, I64
+from sim.lending.opportunities import Opportunities
+from sim.lending.pooled import PooledMarket
 
 if TYPE_CHECKING:
     from sim.venue import Venue
     from sim.world import World
+
+LISTED = 200  # liquidatable positions that agents look at per block and world
 
 
 def read_only(array: np.ndarray[Any, Any]) -> Any:
@@ -34,6 +39,13 @@ class View:
 
     What is expensive is computed on demand and kept for the block.
 
+    Parameters
+    ----------
+    world : World
+        Bound.
+    calls : sequence of (gas, USD)
+        `least_call` of the agents that liquidate.
+
     Attributes
     ----------
     market_price, oracle_price : array (world, asset)
@@ -44,8 +56,10 @@ class View:
         Base fee of this block, and the price at which the last block was full, gwei.
     """
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: "World", calls: Sequence[tuple[float, float]] = ()) -> None:
         self._world = world
+        self._least_gas = min((gas for gas, _ in calls), default=0.0)
+        self._least_profit = min((profit for _, profit in calls), default=0.0)
         self.market_price: F64 = read_only(world.market_price)
         self.oracle_price: F64 = read_only(world.oracle_price)
         self.balances: F64 = read_only(world.ledger.balances)
@@ -73,6 +87,17 @@ class View:
             known = ", ".join(self._world.venues)
             raise ConfigError(f"unknown venue {name!r}; known: {known}")
         return self._world.venues[name]
+
+    def opportunities(self, market: PooledMarket) -> Opportunities:
+        """Liquidation calls that may pay for somebody, largest first, at most `LISTED` per world.
+
+        A position whose whole debt earns less bonus than the least gas and profit that any
+        liquidator of the model asks for is left out: nobody would call it.
+        """
+        bonus = max(reserve.liquidation_bonus for reserve in market.params.reserves.values())
+        gas_usd = self._least_gas * self.base_fee * 1e-9 * self.market_price[:, self.gas_asset]
+        floor = (gas_usd + self._least_profit) / max(bonus, 1e-9)
+        return market.opportunities(floor, LISTED)
 
     def pools(self) -> PoolBoard:
         """Reserves of all constant-product pools at the start of this block."""

@@ -21,9 +21,7 @@ LIQUIDATE = int(Verb.LIQUIDATE)
 Column = np.ndarray[Any, Any]
 
 
-def simulate(
-    config: dict[str, Any], seed: int, first: int, stop: int
-) -> "dict[str, pa.Table]":
+def simulate(config: dict[str, Any], seed: int, first: int, stop: int) -> "dict[str, pa.Table]":
     """Run the worlds `first`, ..., `stop - 1` of a stress configuration.
 
     Returns
@@ -135,7 +133,7 @@ class Recorder:
         sample["base_fee_gwei"] = world.blockspace.state.clearing.copy()
         sample["liquidatable_debt_usd"] = backlog.copy()
         sample["liquidated_debt_usd"] = self.liquidated_usd.copy()
-        sample["bad_debt_usd"] = market.state.bad_debt_usd.copy()
+        sample["bad_debt_usd"] = market.bad_debt_usd()
         sample["deposits_usd"] = _dot(market.supplied(), prices)
         sample["debt_usd"] = _dot(market.borrowed(), prices)
         self.samples.append(sample)
@@ -198,14 +196,14 @@ class Recorder:
             )
             np.add.at(positions, np.unique(pairs, axis=0)[:, 0], 1.0)
         standing = market.liquidatable_debt()
-        state, chain = market.state, world.blockspace.state
+        bad_debt, chain = market.bad_debt_usd(), world.blockspace.state
         seized = sums["collateral_seized_usd"] + sums["protocol_fee_usd"]
         income = _dot(market.protocol_income(), prices)
         columns: dict[str, Column] = {
             "world": world.world_ids.copy(),
             "status": np.full(n, "ok", dtype=object),
             "error": np.full(n, None, dtype=object),
-            "bad_debt_usd": state.bad_debt_usd.copy(),
+            "bad_debt_usd": bad_debt,
             "liquidated_debt_usd": sums["debt_repaid_usd"],
             "liquidated_collateral_usd": seized,
             "n_liquidations": count,
@@ -215,7 +213,7 @@ class Recorder:
             "liquidator_gas_usd": sums["gas_fee_usd"],
             "protocol_income_usd": income,
             "supplier_interest_usd": _dot(market.supplier_interest(), prices),
-            "supplier_loss_usd": np.maximum(state.bad_debt_usd - income, 0.0),
+            "supplier_loss_usd": np.maximum(bad_debt - income, 0.0),
             "arbitrageur_profit_usd": self._profit(Arbitrageur),
             "peak_liquidatable_debt_usd": extremes.peak_backlog.copy(),
             "hours_liquidatable": mean_wait_hours(extremes, sums["debt_repaid_usd"], standing),

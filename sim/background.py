@@ -120,7 +120,9 @@ class MeanRevertingDemand(BackgroundDemand):
 
 
 @kernel
-def _advance_replay(crowd: F64, multiplier: F64, demand: float, median: float, sigma: float) -> None:
+def _advance_replay(
+    crowd: F64, multiplier: F64, demand: float, median: float, sigma: float
+) -> None:
     for w in range(crowd.shape[0]):
         crowd[w, 0] = demand * multiplier[w]
         crowd[w, 1] = median
@@ -177,4 +179,3 @@ class GasReplay(BackgroundDemand):
             self.crowd, world.inputs["demand"], self.pressure * self.gas_limit,
             float(self.median[i]), float(self.sigma[i]),
         )  # fmt: skip
-

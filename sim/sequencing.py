@@ -44,9 +44,7 @@ def _sort_span(order: I64, scratch: I64, first: F64, second: F64, start: int, st
 
 
 @kernel
-def sort_rows(
-    rows: Rows, first: F64, second: F64, order: I64, scratch: I64, starts: I64
-) -> None:
+def sort_rows(rows: Rows, first: F64, second: F64, order: I64, scratch: I64, starts: I64) -> None:
     """Order rows by (world, first, second, submission) without mixing worlds.
 
     Parameters

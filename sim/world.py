@@ -124,9 +124,7 @@ class World:
             {"price_factor": (a,), "depth": (a,), "demand": (), "oracle_halted": (a,),
              "oracle_lag": (a,)},
         )  # fmt: skip
-        self.quotes = Arena(
-            n, {"fundamental": (a,), "market_price": (a,), "oracle_price": (a,)}
-        )
+        self.quotes = Arena(n, {"fundamental": (a,), "market_price": (a,), "oracle_price": (a,)})
         self.fundamental = self.quotes["fundamental"]
         self.market_price = self.quotes["market_price"]
         self.oracle_price = self.quotes["oracle_price"]
@@ -242,7 +240,9 @@ class World:
             scale = np.maximum(np.maximum(np.abs(custody), np.abs(claims)), 1.0)
             gap = np.abs(custody - claims) / scale
             if not gap.max() <= tolerance:
-                w, asset = np.unravel_index(int(np.argmax(np.nan_to_num(gap, nan=np.inf))), gap.shape)
+                w, asset = np.unravel_index(
+                    int(np.argmax(np.nan_to_num(gap, nan=np.inf))), gap.shape
+                )
                 raise InvariantError(
                     f"{venue.name}: custody of {self.assets[asset]} in world "
                     f"{self.world_ids[w]} at step {self.step} is {custody[w, asset]:.12g} but "

@@ -54,11 +54,11 @@ class Terms(NamedTuple):
 
 
 @kernel
-def largest(values: F64, w: int, position: int, price: F64, index: F64) -> int:
-    """Asset in which a position holds most USD."""
+def largest(values: F64, w: int, position: int, price: F64) -> int:
+    """Asset in which a position holds most USD; indices are so near to 1 that they are left out."""
     best, most = 0, -1.0
     for a in range(values.shape[2]):
-        usd = values[w, position, a] * index[w, a] * price[w, a]
+        usd = values[w, position, a] * price[w, a]
         if usd > most:
             best, most = a, usd
     return best
@@ -107,22 +107,22 @@ def decide(
                 if kind == RELEVERAGE:
                     if health < habits.trigger[i]:
                         continue
-                    a = largest(state.collateral, w, p, prices, state.liquidity_index)
+                    a = largest(state.collateral, w, p, prices)
                     usd = (weighted - target * debt) / max(
-                        state.liquidation_threshold[w, a], 1e-9
+                        state.reserves[w, a]["liquidation_threshold"], 1e-9
                     )
                     verb = WITHDRAW
                 else:
                     if health >= habits.trigger[i] or wallet[w, i] <= 0.0:
                         continue
                     if kind == TOP_UP:
-                        a = largest(state.collateral, w, p, prices, state.liquidity_index)
+                        a = largest(state.collateral, w, p, prices)
                         usd = (target * debt - weighted) / max(
-                            state.liquidation_threshold[w, a], 1e-9
+                            state.reserves[w, a]["liquidation_threshold"], 1e-9
                         )
                         verb = SUPPLY
                     else:
-                        a = largest(state.debt, w, p, prices, state.borrow_index)
+                        a = largest(state.debt, w, p, prices)
                         usd = debt - weighted / target
                         verb = REPAY
                     usd = min(usd, wallet[w, i] * prices[w, a])
@@ -211,9 +211,7 @@ class Borrowers(MarketAgent):
         self.calendar = calendar(traits, world.block_seconds)
         self.book = book.take(self.calendar.order)
         self.traits = traits.take(self.calendar.order)
-        self.first = market.add_positions(
-            self.account, self.book.collateral, self.book.debt
-        ).start
+        self.first = market.add_positions(self.account, self.book.collateral, self.book.debt).start
         self.market = market
 
     def bind(self, world: World) -> None:

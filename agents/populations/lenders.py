@@ -60,10 +60,11 @@ def decide(
             if (terms.step - habits.phase[i]) % habits.period[i] != 0:
                 continue
             a = habits.asset[i]
+            reserve = state.reserves[w, a]
             p = terms.first + i
-            supplied = state.collateral[w, p, a] * state.liquidity_index[w, a]
+            supplied = state.collateral[w, p, a] * state.reserves[w, a]["liquidity_index"]
             cash = balances[w, terms.custody, a]
-            used = utilisation(state.total_debt[w, a] * state.borrow_index[w, a], cash)
+            used = utilisation(reserve["total_debt"] * reserve["borrow_index"], cash)
             if used > habits.leave_above[i] and supplied > 0.0 and cash > 0.0:
                 verb = WITHDRAW
                 amount = min(supplied, cash)
@@ -165,7 +166,9 @@ class Lenders(MarketAgent):
         n = assets.shape[0] * self.n_lenders
         collateral = np.zeros((n, world.n_assets))
         owner_asset = np.repeat(assets, self.n_lenders)
-        collateral[np.arange(n), owner_asset] = np.tile(sizes, assets.shape[0]) * wanted[owner_asset]
+        collateral[np.arange(n), owner_asset] = (
+            np.tile(sizes, assets.shape[0]) * wanted[owner_asset]
+        )
         self.first = market.add_positions(self.account, collateral, np.zeros_like(collateral)).start
         self.market, self.asset = market, owner_asset.astype(np.int64)
 

@@ -44,7 +44,6 @@ class Terms(NamedTuple):
     min_profit_usd: float
     latency: float
     max_positions: int
-    max_reviewed: int
     gas_asset: int
     step: int
 
@@ -53,39 +52,31 @@ class Offer(NamedTuple):
     """What one liquidatable position offers, whole tokens and USD."""
 
     most: float  # largest debt that one call may repay
-    whole: bool  # `most` ends the reserve's debt or collateral, so nothing is left over
     partial: float  # largest debt that leaves the required minimum on both sides
-    gross: float  # USD of collateral received per USD of debt repaid, at the oracle's prices
     per_debt: float  # collateral tokens received per debt token repaid
 
 
 @kernel
-def read_offer(
-    lending: PooledState, oracle: F64, table: Opportunities, w: int, k: int
-) -> Offer:
+def read_offer(lending: PooledState, oracle: F64, table: Opportunities, w: int, k: int) -> Offer:
     """Terms at which the k-th listed position may be liquidated in world w."""
     p, c, d = table.position[k], table.collateral_asset[k], table.debt_asset[k]
-    kept = lending.liquidation_bonus[w, c] * lending.protocol_fee[w, c]
-    gross = 1.0 + lending.liquidation_bonus[w, c] - kept
-    seized_per_debt = oracle[w, d] * (1.0 + lending.liquidation_bonus[w, c]) / oracle[w, c]
-    reserve_debt = lending.debt[w, p, d] * lending.borrow_index[w, d]
-    reserve_collateral = table.collateral_available[k]
+    reserve = lending.reserves[w, c]
+    bonus = reserve["liquidation_bonus"]
+    gross = 1.0 + bonus * (1.0 - reserve["protocol_fee"])
+    seized_per_debt = oracle[w, d] * (1.0 + bonus) / oracle[w, c]
     most = table.debt_to_cover[k]
-    ends = most >= reserve_debt * SAFE or most * seized_per_debt >= reserve_collateral * SAFE
-    least = lending.min_leftover[w] * (1.0 + 1e-6)
-    by_debt = reserve_debt - least / oracle[w, d]
-    by_collateral = (reserve_collateral - least / oracle[w, c]) / seized_per_debt
+    least = lending.market[w]["min_leftover"] * (1.0 + 1e-6)
+    by_debt = lending.debt[w, p, d] * lending.reserves[w, d]["borrow_index"] - least / oracle[w, d]
+    by_collateral = (table.collateral_available[k] - least / oracle[w, c]) / seized_per_debt
     partial = max(min(most, min(by_debt, by_collateral)), 0.0)
-    return Offer(most, ends, partial, gross, oracle[w, d] * gross / oracle[w, c])
+    return Offer(most, partial, oracle[w, d] * gross / oracle[w, c])
 
 
 @kernel
 def choose_amount(offer: Offer, best_collateral: float) -> float:
     """Debt to repay so that about `best_collateral` is received and the leftover rule is kept."""
     wanted = best_collateral / offer.per_debt
-    if wanted >= offer.most:
-        return offer.most if offer.whole else offer.partial
-    return min(wanted, offer.partial)
+    return offer.most if wanted >= offer.most else min(wanted, offer.partial)
 
 
 @kernel
@@ -128,8 +119,7 @@ def decide_inventory(
             budget[a] = balances[w, terms.account, a]
         budget[terms.gas_asset] *= 0.9
         sent = 0
-        last = min(starts[w + 1], starts[w] + terms.max_reviewed)
-        for k in range(starts[w], last):
+        for k in range(starts[w], starts[w + 1]):
             if sent == terms.max_positions:
                 break
             c, d = table.collateral_asset[k], table.debt_asset[k]
@@ -170,8 +160,7 @@ def decide_inventory(
             row.target = table.position[k]
             row.asset = c
             row.asset_2 = d
-            row.amount = np.inf if amount == offer.most else amount
-            row.limit = 0.0
+            row.amount = amount
     return n
 
 
@@ -206,8 +195,7 @@ def decide_flash(
         for k in range(reserves.shape[0]):
             reserves[k, 0], reserves[k, 1] = pools.reserves[w, k, 0], pools.reserves[w, k, 1]
         sent = 0
-        last = min(starts[w + 1], starts[w] + terms.max_reviewed)
-        for k in range(starts[w], last):
+        for k in range(starts[w], starts[w + 1]):
             if sent == terms.max_positions:
                 break
             c, d = table.collateral_asset[k], table.debt_asset[k]
@@ -218,7 +206,7 @@ def decide_flash(
                 continue
             pool, side = place // 2, place % 2
             offer = read_offer(lending, oracle, table, w, k)
-            owed = 1.0 + lending.flash_premium[w]
+            owed = 1.0 + lending.market[w]["flash_premium"]
             reserve_in, reserve_out = reserves[pool, side], reserves[pool, 1 - side]
             wanted = profit_maximising_input(
                 reserve_in, reserve_out, pools.fees[pool], owed / offer.per_debt
@@ -278,8 +266,6 @@ class Liquidator(Trader):
         Units of gas per liquidation; a flash bundle takes the same in all.
     max_positions : int
         Liquidations sent per block.
-    max_reviewed : int
-        Listed positions looked at per block, largest first.
     market : str
         Name of the lending market.
     **terms
@@ -292,7 +278,6 @@ class Liquidator(Trader):
         style: str = "inventory",
         gas: float = 500_000.0,
         max_positions: int = 10,
-        max_reviewed: int = 200,
         market: str = "lending",
         **terms: Any,
     ) -> None:
@@ -302,7 +287,7 @@ class Liquidator(Trader):
         if max_positions < 1 or max_positions > 4095:
             raise ConfigError(f"max_positions must lie in [1, 4095], got {max_positions}")
         self.style, self.gas, self.market_name = style, float(gas), market
-        self.max_positions, self.max_reviewed = max_positions, max_reviewed
+        self.max_positions = max_positions
 
     def bind(self, world: World) -> None:
         """Endow the account and find the markets."""
@@ -318,15 +303,20 @@ class Liquidator(Trader):
         self.market, self.outside = market, exit_market
         self.planned, self.budget = np.zeros(world.n_assets), np.zeros(world.n_assets)
 
+    @property
+    def least_call(self) -> tuple[float, float]:
+        """Gas of one call and least profit in USD."""
+        return self.gas, self.min_profit_usd
+
     def decide(self, view: View) -> Rows:
         """Liquidations that pay, and exits outside."""
-        table = self.market.opportunities()
+        table = view.opportunities(self.market)
         n = 0
         if table.position.shape[0]:
             terms = Terms(
                 self.account, self.market.account, self.market.index, self.gas, self.gas_cap,
                 self.bid_share, self.min_profit_usd, self.latency_seconds, self.max_positions,
-                self.max_reviewed, view.gas_asset, view.step,
+                view.gas_asset, view.step,
             )  # fmt: skip
             write = self._flash if self.style == "flash" else self._inventory
             n = write(view, table, terms)

@@ -71,3 +71,15 @@ def fill_health(state: PooledState, prices: F64, weights: Rows, out: F64) -> Non
                 weighted += state.collateral[w, p, a] * weights[w, a]["collateral"]
                 debt += state.debt[w, p, a] * weights[w, a]["debt"]
             out[w, p] = weighted / debt if debt > 0.0 else np.inf
+
+
+@kernel
+def collateral_of_borrowers(state: PooledState, prices: F64, out: F64) -> None:
+    """USD of collateral behind the positions that owe something, shape (world,)."""
+    for w in range(out.shape[0]):
+        total = 0.0
+        for p in range(state.debt.shape[1]):
+            collateral, _, _, debt = position_values(state, prices, w, p)
+            if debt > 0.0:
+                total += collateral
+        out[w] = total

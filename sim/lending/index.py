@@ -36,6 +36,7 @@ WATCHED = np.dtype(
         ("health", np.float64),  # its health factor at reference
         ("collateral", np.int64),  # bits of its collateral assets
         ("debt", np.int64),  # bits of its debt assets
+        ("debt_usd", np.float64),  # its debt at reference
     ]
 )
 LIST = np.dtype(
@@ -45,6 +46,7 @@ LIST = np.dtype(
         ("heat", np.float64),  # reference health under which an entry is hot
         ("stale", np.int64),  # 1: the list must be made anew
         ("messy", np.int64),  # 1: the hot part is not in order of position
+        ("worst", np.float64),  # worst move g since the last scan
     ]
 )
 WEIGHT = np.dtype(  # see health.fill_weights
@@ -89,12 +91,19 @@ def asset_mask(scaled: F64, w: int, p: int) -> int:
 
 @kernel
 def watch(
-    index: LiquidationIndex, state: PooledState, w: int, i: int, p: int, health: float
+    index: LiquidationIndex,
+    state: PooledState,
+    w: int,
+    i: int,
+    p: int,
+    weighted: float,
+    debt: float,
 ) -> None:
-    """Write the entry at place i of a watch list."""
+    """Write the entry at place i of a watch list; USD at reference."""
     entry = index.watched[w, i]
     entry["id"] = p
-    entry["health"] = health
+    entry["health"] = weighted / debt
+    entry["debt_usd"] = debt
     entry["collateral"] = asset_mask(state.collateral, w, p)
     entry["debt"] = asset_mask(state.debt, w, p)
     index.slot[w, p] = i
@@ -108,6 +117,7 @@ def swap(index: LiquidationIndex, w: int, i: int, j: int) -> None:
     one["health"], other["health"] = other["health"], one["health"]
     one["collateral"], other["collateral"] = other["collateral"], one["collateral"]
     one["debt"], other["debt"] = other["debt"], one["debt"]
+    one["debt_usd"], other["debt_usd"] = other["debt_usd"], one["debt_usd"]
     index.slot[w, one["id"]] = i
     index.slot[w, other["id"]] = j
 
@@ -146,7 +156,7 @@ def touch(index: LiquidationIndex, state: PooledState, w: int, p: int) -> None:
     if i >= index.watched.shape[1]:
         index.lists[w]["stale"] = 1
         return
-    watch(index, state, w, i, p, weighted / debt)
+    watch(index, state, w, i, p, weighted, debt)
     index.lists[w]["n"] += 1
     if weighted / debt < index.lists[w]["heat"]:
         swap(index, w, i, index.lists[w]["hot"])
@@ -179,7 +189,7 @@ def scan(index: LiquidationIndex, state: PooledState, w: int) -> int:
             index.weights[w, a]["debt_used"] += state.debt[w, p, a]
         if weighted < MARGIN * debt:
             if n < room:
-                watch(index, state, w, n, p, weighted / debt)
+                watch(index, state, w, n, p, weighted, debt)
             n += 1
     index.lists[w]["stale"] = 1 if n > room else 0
     index.lists[w]["n"] = min(n, room)
@@ -248,6 +258,8 @@ def heat_up(index: LiquidationIndex, w: int, heat: float) -> None:
 @kernel
 def fill_masks(index: LiquidationIndex, w: int) -> None:
     """Tabulate the worst moves of every set of assets."""
+    if index.weights.shape[1] > MASK_ASSETS:
+        return
     index.moves[0]["lowest"] = np.inf
     index.moves[0]["highest"] = 0.0
     for a in range(index.weights.shape[1]):
@@ -260,48 +272,47 @@ def fill_masks(index: LiquidationIndex, w: int) -> None:
 
 
 @kernel
-def gather(index: LiquidationIndex, state: PooledState, w: int, g: float, ids: I64, n: int) -> int:
-    """Append a world's unhealthy positions to `ids` from place n on; the new end."""
+def unhealthy_debt(
+    index: LiquidationIndex, state: PooledState, w: int, i: int, g: float, floor: float
+) -> float:
+    """Debt in USD of the position at place i of a watch list if it is liquidatable; else 0.
+
+    0 also where the debt is under `floor` USD, mostly without a look at the position itself. `g` is
+    the world's worst move; the moves of every set of assets are tabulated (`fill_masks`).
+    """
     n_assets = state.debt.shape[2]
-    masked = n_assets <= MASK_ASSETS
-    if masked and index.lists[w]["hot"] > 0:
-        fill_masks(index, w)
-    for i in range(index.lists[w]["hot"]):
-        entry = index.watched[w, i]
-        health = entry["health"]
-        if health * g >= SAFE:
-            continue
-        if masked:
-            fall = index.moves[entry["collateral"]]["lowest"]
-            if health * fall >= SAFE * index.moves[entry["debt"]]["highest"]:
-                continue
-        p = entry["id"]
-        weighted = 0.0
-        debt = 0.0
-        for a in range(n_assets):
-            weighted += state.collateral[w, p, a] * index.weights[w, a]["collateral"]
-            debt += state.debt[w, p, a] * index.weights[w, a]["debt"]
-        if weighted < debt * HEALTHY:
-            ids[n] = p
-            n += 1
-    return n
+    entry = index.watched[w, i]
+    health = entry["health"]
+    if health * g >= SAFE:
+        return 0.0
+    if n_assets <= MASK_ASSETS:
+        rise = index.moves[entry["debt"]]["highest"]
+        if health * index.moves[entry["collateral"]]["lowest"] >= SAFE * rise:
+            return 0.0
+        if entry["debt_usd"] * rise * SAFE < floor:
+            return 0.0
+    p = entry["id"]
+    weighted = 0.0
+    debt = 0.0
+    for a in range(n_assets):
+        weighted += state.collateral[w, p, a] * index.weights[w, a]["collateral"]
+        debt += state.debt[w, p, a] * index.weights[w, a]["debt"]
+    if weighted < debt * HEALTHY and debt >= floor:
+        return debt
+    return 0.0
 
 
 @kernel
-def find(
-    index: LiquidationIndex, state: PooledState, prices: F64, ids: I64, starts: I64
-) -> tuple[int, int]:
-    """Collect the liquidatable positions of all worlds, ascending per world.
+def refresh(index: LiquidationIndex, state: PooledState, prices: F64) -> int:
+    """Bring the watch lists of all worlds up to the present prices.
 
     Returns
     -------
-    needed, room : int
-        0, 0 when done. Else the room needed per watch list, or in `ids`: grow and call again.
+    int
+        0 when done; else the room needed per watch list: grow and call again.
     """
     needed = 0
-    room = ids.shape[0]
-    n = 0
-    for w in range(starts.shape[0] - 1):
+    for w in range(prices.shape[0]):
         fill_weights(state, prices, w, index.weights)
         g = 1.0
         if index.lists[w]["stale"] == 0:
@@ -315,10 +326,30 @@ def find(
             heat_up(index, w, HEAT / g)
         if index.lists[w]["messy"] != 0:
             sort_hot(index, w)
+        index.lists[w]["worst"] = g
+    return needed if needed > index.watched.shape[1] else 0
+
+
+@kernel
+def collect(index: LiquidationIndex, state: PooledState, ids: I64, starts: I64) -> int:
+    """List the liquidatable positions of all worlds, ascending per world, after `refresh`.
+
+    Returns
+    -------
+    int
+        0 when done; else the room needed in `ids`: grow and call again.
+    """
+    n = 0
+    for w in range(starts.shape[0] - 1):
         starts[w] = n
-        if n + index.lists[w]["hot"] > room:
-            n += index.lists[w]["hot"]
-        else:
-            n = gather(index, state, w, g, ids, n)
+        hot = index.lists[w]["hot"]
+        if n + hot > ids.shape[0]:
+            n += hot
+            continue
+        fill_masks(index, w)
+        for i in range(hot):
+            if unhealthy_debt(index, state, w, i, index.lists[w]["worst"], 0.0) > 0.0:
+                ids[n] = index.watched[w, i]["id"]
+                n += 1
     starts[starts.shape[0] - 1] = n
-    return needed if needed > index.watched.shape[1] else 0, n if n > room else 0
+    return n if n > ids.shape[0] else 0

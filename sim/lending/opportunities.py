@@ -6,7 +6,7 @@ import numpy as np
 
 from sim.actions import Reject
 from sim.kernel import F64, I32, I64, kernel
-from sim.lending.health import position_health
+from sim.lending.index import LiquidationIndex, fill_masks, unhealthy_debt
 from sim.lending.state import PooledState
 from sim.lending.verbs import quote
 
@@ -28,9 +28,15 @@ class Opportunities(NamedTuple):
     debt_to_cover: F64  # (n,) tokens: the most that one call repays by all rules; 0: none may
     collateral_received: F64  # (n,) tokens that the liquidator gets for it
     collateral_available: F64  # (n,) tokens that the position has in that reserve
-    health: F64  # (n,) health factor
     debt_to_cover_usd: F64  # (n,) at the oracle's prices
     debt_usd: F64  # (n,) all debt of the position at the oracle's prices
+
+
+def new_table(n_worlds: int, room: int) -> Opportunities:
+    """Allocate room for so many entries over all worlds."""
+    kinds = (np.int32,) * 3 + (np.float64,) * 5
+    starts = np.zeros(n_worlds + 1, np.int64)
+    return Opportunities(starts, *(np.zeros(room, kind) for kind in kinds))
 
 
 @kernel
@@ -105,40 +111,120 @@ def rank(usd: F64, ids: I64, order: I64, start: int, end: int) -> None:
 
 
 @kernel
-def survey(
-    state: PooledState, prices: F64, ids: I64, starts: I64, usd: F64, order: I64, out: Opportunities
-) -> None:
-    """Fill the columns of `out` for the positions `ids`, sorted per world.
+def select(usd: F64, ids: I64, order: I64, start: int, end: int, most: int) -> None:
+    """Bring the first `most` of `order[start:end]` by `before` to the front (quickselect)."""
+    low, high = start, end - 1
+    place = start + most - 1
+    while low < high:
+        pivot = order[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while before(usd, ids, order[i], pivot):
+                i += 1
+            while before(usd, ids, pivot, order[j]):
+                j -= 1
+            if i <= j:
+                order[i], order[j] = order[j], order[i]
+                i += 1
+                j -= 1
+        if place <= j:
+            high = j
+        elif place >= i:
+            low = i
+        else:
+            return
 
-    `usd` and `order` are scratch of at least the length of `ids`.
+
+@kernel
+def survey(
+    index: LiquidationIndex, state: PooledState, prices: F64, floor: F64, most: int,
+    ids: I64, usd: F64, order: I64, out: Opportunities,
+) -> int:  # fmt: skip
+    """Fill `out` with the best call on the `most` largest liquidatable debts of each world.
+
+    Parameters
+    ----------
+    index, state, prices
+        The market after `refresh`, and USD prices of its oracle (world, asset).
+    floor : array (world,)
+        USD: positions that owe less are left out.
+    most : int
+        Longest list per world.
+    ids, usd, order : array
+        Scratch with room for one world's watched positions.
+    out : Opportunities
+
+    Returns
+    -------
+    int
+        0 when done; else the room needed in `out`: grow and call again.
     """
-    for w in range(starts.shape[0] - 1):
-        for i in range(starts[w], starts[w + 1]):
-            order[i] = i
-            usd[i] = 0.0
-            asset, asset_2, _ = largest_assets(state, prices, w, ids[i])
-            if asset >= 0 and asset_2 >= 0:
-                covered, _ = largest_call(state, prices, w, ids[i], asset, asset_2)
-                usd[i] = covered * prices[w, asset_2]
-        rank(usd, ids, order, starts[w], starts[w + 1])
-        for k in range(starts[w], starts[w + 1]):
-            p = ids[order[k]]
-            asset, asset_2, debt_usd = largest_assets(state, prices, w, p)
-            covered, received, held = 0.0, 0.0, 0.0
-            if asset >= 0 and asset_2 >= 0:
-                covered, received = largest_call(state, prices, w, p, asset, asset_2)
-                held = state.collateral[w, p, asset] * state.reserves[w, asset]["liquidity_index"]
-            out.position[k] = p
-            out.collateral_asset[k] = asset
-            out.debt_asset[k] = asset_2
-            out.debt_to_cover[k] = covered
-            out.collateral_received[k] = received
-            out.collateral_available[k] = held
-            out.health[k] = position_health(state, prices, w, p)
-            out.debt_to_cover_usd[k] = usd[order[k]]
-            out.debt_usd[k] = debt_usd
-    for w in range(starts.shape[0]):
-        out.starts[w] = starts[w]
+    n = 0
+    room = out.position.shape[0]
+    for w in range(floor.shape[0]):
+        out.starts[w] = n
+        fill_masks(index, w)
+        count = 0
+        for i in range(index.lists[w]["hot"]):
+            debt = unhealthy_debt(index, state, w, i, index.lists[w]["worst"], floor[w])
+            if debt > 0.0:
+                ids[count], usd[count], order[count] = index.watched[w, i]["id"], debt, count
+                count += 1
+        if count > most:
+            select(usd, ids, order, 0, count, most)
+            count = most
+        if n + count <= room:
+            for k in range(count):
+                p = ids[order[k]]
+                asset, asset_2, debt = largest_assets(state, prices, w, p)
+                covered, received = 0.0, 0.0
+                if asset >= 0 and asset_2 >= 0:
+                    covered, received = largest_call(state, prices, w, p, asset, asset_2)
+                write(state, prices, w, p, asset, asset_2, covered, received, debt, out, n + k)
+            for k in range(count):
+                ids[k], usd[k], order[k] = out.position[n + k], out.debt_to_cover_usd[n + k], k
+            rank(usd, ids, order, 0, count)
+            for k in range(count):
+                # Follow the cycle of the permutation to where the entry now stands.
+                source = order[k]
+                while source < k:
+                    source = order[source]
+                exchange(out, n + k, n + source)
+        n += count
+    out.starts[floor.shape[0]] = n
+    return n if n > room else 0
+
+
+@kernel
+def write(
+    state: PooledState, prices: F64, w: int, p: int, asset: int, asset_2: int, covered: float,
+    received: float, debt: float, out: Opportunities, k: int,
+) -> None:  # fmt: skip
+    """Write the k-th entry."""
+    out.position[k] = p
+    out.collateral_asset[k] = asset
+    out.debt_asset[k] = asset_2
+    out.debt_to_cover[k] = covered
+    out.collateral_received[k] = received
+    out.collateral_available[k] = 0.0
+    if asset >= 0:
+        index = state.reserves[w, asset]["liquidity_index"]
+        out.collateral_available[k] = state.collateral[w, p, asset] * index
+    out.debt_to_cover_usd[k] = covered * prices[w, asset_2] if asset_2 >= 0 else 0.0
+    out.debt_usd[k] = debt
+
+
+@kernel
+def exchange(out: Opportunities, i: int, j: int) -> None:
+    """Exchange two entries."""
+    if i == j:
+        return
+    out.position[i], out.position[j] = out.position[j], out.position[i]
+    for column in (out.collateral_asset, out.debt_asset):
+        column[i], column[j] = column[j], column[i]
+    for values in (out.debt_to_cover, out.collateral_received, out.collateral_available,
+                   out.debt_to_cover_usd, out.debt_usd):  # fmt: skip
+        values[i], values[j] = values[j], values[i]
 
 
 @kernel

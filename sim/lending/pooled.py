@@ -34,10 +34,11 @@ from sim.lending.index import (
     WATCHED,
     WEIGHT,
     LiquidationIndex,
-    find,
+    collect,
+    refresh,
     touch,
 )
-from sim.lending.opportunities import Opportunities, debt_of, survey
+from sim.lending.opportunities import Opportunities, debt_of, new_table, survey
 from sim.lending.params import RISK_TERMS, PooledParams, ReserveParams, check_risk, check_values
 from sim.lending.state import (
     ASSET_TERMS,
@@ -309,18 +310,14 @@ class PooledMarket(Venue):
         self._prices_seen: F64 = np.zeros((n_worlds, n_assets))
         self._step_seen = -1
         self._dirty = True
-        self._surveyed = False
-        self._grow_outputs(256)
-
-    def _grow_outputs(self, room: int) -> None:
-        """Make room for so many liquidatable positions over all worlds."""
-        self._ids: I64 = np.zeros(room, np.int64)
-        self._usd: F64 = np.zeros(room)
-        self._order: I64 = np.zeros(room, np.int64)
-        self._table = Opportunities(
-            np.zeros_like(self._starts),
-            *(np.zeros(room, kind) for kind in (np.int32,) * 3 + (np.float64,) * 6),
-        )
+        self._collected = self._surveyed = False
+        self._ids: I64 = np.zeros(256, np.int64)
+        self._survey_ids: I64 = np.zeros(0, np.int64)
+        self._usd: F64 = np.zeros(0)
+        self._order: I64 = np.zeros(0, np.int64)
+        self._floor: F64 = np.zeros(n_worlds)
+        self._most = 0
+        self._table = new_table(n_worlds, 256)
 
     def _fill_terms(self) -> None:
         """Copy the params into every world."""
@@ -458,6 +455,21 @@ class PooledMarket(Venue):
 
     # -- what is seen -----------------------------------------------------------------------------
 
+    def _look(self) -> None:
+        """Bring the watch lists up to the present prices, once a block and after changes."""
+        prices = self.world.oracle_price
+        if (
+            not self._dirty
+            and self._step_seen == self.world.step
+            and np.array_equal(prices, self._prices_seen)
+        ):
+            return
+        while room := refresh(self.index_state, self.state, prices):
+            self._grow_watch(min(self.n_positions, room + room // 4))
+        self._prices_seen[:] = prices
+        self._step_seen = self.world.step
+        self._dirty = self._collected = self._surveyed = False
+
     def liquidatable(self) -> tuple[I64, I64]:
         """Positions with a health factor below 1 at the oracle's present prices.
 
@@ -469,29 +481,12 @@ class PooledMarket(Venue):
             Those of world w are `ids[starts[w]:starts[w + 1]]`, ascending. Valid until the next
             call; copy what is kept.
         """
-        prices = self.world.oracle_price
-        if (
-            self._dirty
-            or self._step_seen != self.world.step
-            or not np.array_equal(prices, self._prices_seen)
-        ):
-            self._find(prices)
-            self._prices_seen[:] = prices
-            self._step_seen = self.world.step
-            self._dirty = False
-            self._surveyed = False
+        self._look()
+        if not self._collected:
+            while room := collect(self.index_state, self.state, self._ids, self._starts):
+                self._ids = np.zeros(2 * room, np.int64)
+            self._collected = True
         return self._ids[: self._starts[-1]], self._starts
-
-    def _find(self, prices: F64) -> None:
-        """Collect, growing watch lists and outputs as needed."""
-        while True:
-            watch, room = find(self.index_state, self.state, prices, self._ids, self._starts)
-            if watch == 0 and room == 0:
-                return
-            if room > 0:
-                self._grow_outputs(2 * room)
-            if watch > 0:
-                self._grow_watch(min(self.n_positions, watch + watch // 4))
 
     def _grow_watch(self, room: int) -> None:
         """Make room for so many watched positions per world."""
@@ -500,25 +495,34 @@ class PooledMarket(Venue):
         grown[:, : old.shape[1]] = old
         self.index_state = self.index_state._replace(watched=grown)
 
-    def opportunities(self) -> Opportunities:
+    def opportunities(self, floor: F64 | None = None, most: int = 1_000_000) -> Opportunities:
         """Best liquidation call on each liquidatable position, largest first; see Opportunities.
 
         Computed on demand, once per block and whenever prices or positions changed since. The
         arrays are valid until the next call.
+
+        Parameters
+        ----------
+        floor : array (world,), optional
+            USD of debt under which a position is left out; 0 when left out.
+        most : int
+            Longest list per world: those with the largest debts.
         """
-        ids, starts = self.liquidatable()
-        if not self._surveyed:
-            survey(
-                self.state,
-                self.world.oracle_price,
-                self._ids,
-                starts,
-                self._usd,
-                self._order,
-                self._table,
-            )
-            self._surveyed = True
-        n = ids.shape[0]
+        self._look()
+        floor = np.zeros(self.world.n_worlds) if floor is None else floor
+        fresh = self._surveyed and self._most == most and np.array_equal(self._floor, floor)
+        if not fresh:
+            watched = self.index_state.watched.shape[1]
+            if self._usd.shape[0] < watched:
+                self._survey_ids = np.zeros(watched, np.int64)
+                self._usd, self._order = np.zeros(watched), np.zeros(watched, np.int64)
+            while room := survey(
+                self.index_state, self.state, self.world.oracle_price, floor, most,
+                self._survey_ids, self._usd, self._order, self._table,
+            ):  # fmt: skip
+                self._table = new_table(self.world.n_worlds, 2 * room)
+            self._floor, self._most, self._surveyed = floor.copy(), most, True
+        n = int(self._table.starts[-1])
         return Opportunities(self._table.starts, *(column[:n] for column in self._table[1:]))
 
     def liquidatable_debt(self) -> F64:
@@ -539,6 +543,19 @@ class PooledMarket(Venue):
         weights = self.index_state.weights
         fill_health(self.state, self.world.oracle_price, weights, self._health)
         return self._health
+
+    def supplier_interest(self) -> F64:
+        """Interest that suppliers have earned so far, whole tokens, shape (world, asset)."""
+        return np.asarray(self.state.reserves["supplier_interest"].copy())
+
+    def protocol_income(self) -> F64:
+        """Interest share, liquidation fees and flash premiums so far, tokens (world, asset)."""
+        reserves = self.state.reserves
+        return np.asarray(reserves["reserve_income"] + reserves["fee_income"])
+
+    def bad_debt_usd(self) -> F64:
+        """Debt written off so far, USD at the prices of booking, shape (world,)."""
+        return np.asarray(self.state.market["bad_debt_usd"].copy())
 
     def supplied(self) -> F64:
         """Tokens that positions and treasury have in each reserve, shape (world, asset)."""

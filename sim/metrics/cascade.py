@@ -41,9 +41,7 @@ def new_extremes(n_worlds: int, prices: F64) -> Extremes:
 
 
 @kernel
-def observe(
-    extremes: Extremes, market: F64, fundamental: F64, oracle: F64, clearing: F64
-) -> None:
+def observe(extremes: Extremes, market: F64, fundamental: F64, oracle: F64, clearing: F64) -> None:
     """Fold one block into the extremes; prices (world, asset) in USD, clearing (world,) in gwei."""
     for w in range(market.shape[0]):
         gap = 0.0
@@ -72,6 +70,4 @@ def mean_wait_hours(extremes: Extremes, resolved_usd: F64, standing_usd: F64) ->
     liquidated and those still standing at the end. 0 where nothing became liquidatable.
     """
     passed = resolved_usd + standing_usd
-    return np.divide(
-        extremes.backlog_hours, passed, out=np.zeros_like(passed), where=passed > 1e-9
-    )
+    return np.divide(extremes.backlog_hours, passed, out=np.zeros_like(passed), where=passed > 1e-9)
