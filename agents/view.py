@@ -91,11 +91,12 @@ class View:
     def opportunities(self, market: PooledMarket) -> Opportunities:
         """Liquidation calls that may pay for somebody, largest first, at most `LISTED` per world.
 
-        A position whose whole debt earns less bonus than the least gas and profit that any
-        liquidator of the model asks for is left out: nobody would call it.
+        A position whose whole debt earns less bonus than the least gas, at what the last block
+        cleared at, and the least profit that any liquidator asks for is left out.
         """
         bonus = max(reserve.liquidation_bonus for reserve in market.params.reserves.values())
-        gas_usd = self._least_gas * self.base_fee * 1e-9 * self.market_price[:, self.gas_asset]
+        price = np.maximum(self.base_fee, self.clearing)
+        gas_usd = self._least_gas * price * 1e-9 * self.market_price[:, self.gas_asset]
         floor = (gas_usd + self._least_profit) / max(bonus, 1e-9)
         return market.opportunities(floor, LISTED)
 

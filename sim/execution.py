@@ -5,8 +5,8 @@ that stays on one venue and inside one bundle (or outside any). Every venue then
 that wait for it, for all worlds in one call. A bundle that crosses venues takes one unit per
 change of venue; its worlds are checkpointed before its first unit and rolled back if a row fails.
 
-Within a block, a bundle that does to a target what an earlier bundle of the same world already did
-is left out (`CONFLICT`): block builders simulate, and drop what an earlier bundle made worthless.
+Within a block, a bundle that liquidates what an earlier row of the same world has liquidated is left
+out (`CONFLICT`): block builders simulate bundles, and drop what an earlier one made worthless.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from sim.actions import BUNDLE_ROWS, Reject, Verb
-from sim.kernel import F64, I32, I64, Bool, Rows, kernel
+from sim.kernel import I32, I64, Bool, Rows, kernel
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -42,7 +42,7 @@ class Cursor(NamedTuple):
 
 @kernel
 def _conflicts(rows: Rows, order: I64, first: int, start: int, stop: int) -> bool:
-    """Whether a bundle liquidates what an earlier successful bundle of this block liquidated."""
+    """Whether a bundle liquidates what an earlier row of this block has liquidated."""
     for k in range(start, stop):
         row = rows[order[k]]
         if row.verb != _LIQUIDATE:
@@ -50,10 +50,9 @@ def _conflicts(rows: Rows, order: I64, first: int, start: int, stop: int) -> boo
         for j in range(first, start):
             past = rows[order[j]]
             if (
-                past.bundle != 0
-                and past.code == _OK
+                past.target == row.target
                 and past.verb == _LIQUIDATE
-                and past.target == row.target
+                and past.code == _OK
                 and past.venue == row.venue
             ):
                 return True
@@ -67,10 +66,16 @@ def _refuse(rows: Rows, order: I64, start: int, stop: int, code: int) -> None:
 
 
 @kernel
-def next_units(cursor: Cursor, rows: Rows, order: I64, starts: I64, present: Bool) -> int:
-    """Find each world's next unit; return how many worlds have one, and mark the venues present."""
+def next_units(
+    cursor: Cursor, rows: Rows, order: I64, starts: I64, present: Bool, bundled: Bool
+) -> int:
+    """Find each world's next unit; return how many worlds have one.
+
+    Marks the venues that have a unit in `present`, those of bundles that open in `bundled`.
+    """
     for v in range(present.shape[0]):
         present[v] = False
+        bundled[v] = False
     n = 0
     for w in range(cursor.position.shape[0]):
         cursor.venue[w] = -1
@@ -92,6 +97,8 @@ def next_units(cursor: Cursor, rows: Rows, order: I64, starts: I64, present: Boo
                     continue
                 cursor.bundle_end[w] = stop
                 cursor.opens[w] = 1
+                for k in range(start, stop):
+                    bundled[rows[order[k]].venue] = True
                 for k in range(BUNDLE_ROWS):
                     inside = start + k < stop
                     cursor.targets[w, k] = rows[order[start + k]].target if inside else -1
@@ -194,6 +201,8 @@ class Executor:
         self.begin, self.end = np.zeros(n, np.int64), np.zeros(n, np.int64)
         self.failed, self.finished = np.zeros(n, np.int32), np.zeros(n, np.int32)
         self.present = np.zeros(len(self.venues), np.bool_)
+        self.bundled = np.zeros(len(self.venues), np.bool_)
+        self.open = np.zeros((len(self.venues), n), np.bool_)
         self.sequence = np.zeros(n, np.int64)
 
     def open_block(self) -> None:
@@ -207,7 +216,7 @@ class Executor:
         cursor.stop[:] = starts[1:]
         cursor.bundle_end[:] = -1
         number(rows, order, starts, self.sequence, self.world.step)
-        while next_units(cursor, rows, order, starts, self.present):
+        while next_units(cursor, rows, order, starts, self.present, self.bundled):
             if cursor.opens.any():
                 self._checkpoint(np.flatnonzero(cursor.opens))
             for index in np.flatnonzero(self.present):
@@ -220,12 +229,13 @@ class Executor:
                 fail_bundles(cursor, rows, order, self.failed)
 
     def _checkpoint(self, worlds: I64) -> None:
-        """Remember the worlds that open a bundle."""
+        """Remember the worlds that open a bundle, at the venues that their bundles visit."""
         self.world.ledger.arena.checkpoint(worlds)
         targets = self.cursor.targets[worlds]
-        for venue in self.venues:
-            if venue.on_chain:
-                venue.checkpoint(worlds, targets)
+        self.open[:, worlds] = False
+        for index in np.flatnonzero(self.bundled):
+            self.venues[index].checkpoint(worlds, targets)
+            self.open[index, worlds] = True
 
     def _close_bundles(self, rows: Rows, order: I64) -> int:
         """Ask the venues whether finished bundles may stand; count those that may not."""
@@ -233,8 +243,8 @@ class Executor:
             return 0
         worlds = np.flatnonzero(self.finished)
         holds = np.ones(worlds.shape[0], np.bool_)
-        for venue in self.venues:
-            if venue.on_chain:
+        for index, venue in enumerate(self.venues):
+            if self.open[index, worlds].any():
                 holds &= venue.bundle_holds(worlds)
         self.cursor.bundle_end[worlds[holds]] = -1
         broken = worlds[~holds]
@@ -246,6 +256,7 @@ class Executor:
     def _roll_back(self, worlds: I64) -> None:
         """Undo the failed bundles."""
         self.world.ledger.arena.rollback(worlds)
-        for venue in self.venues:
-            if venue.on_chain:
-                venue.rollback(worlds)
+        for index, venue in enumerate(self.venues):
+            visited = worlds[self.open[index, worlds]]
+            if visited.shape[0]:
+                venue.rollback(visited)

@@ -45,7 +45,6 @@ LIST = np.dtype(
         ("hot", np.int64),  # of which hot
         ("heat", np.float64),  # reference health under which an entry is hot
         ("stale", np.int64),  # 1: the list must be made anew
-        ("messy", np.int64),  # 1: the hot part is not in order of position
         ("worst", np.float64),  # worst move g since the last scan
     ]
 )
@@ -133,7 +132,6 @@ def unwatch(index: LiquidationIndex, w: int, i: int) -> None:
     index.lists[w]["n"] -= 1
     swap(index, w, i, index.lists[w]["n"])
     index.slot[w, p] = -1
-    index.lists[w]["messy"] = 1
 
 
 @kernel
@@ -161,7 +159,6 @@ def touch(index: LiquidationIndex, state: PooledState, w: int, p: int) -> None:
     if weighted / debt < index.lists[w]["heat"]:
         swap(index, w, i, index.lists[w]["hot"])
         index.lists[w]["hot"] += 1
-        index.lists[w]["messy"] = 1
 
 
 @kernel
@@ -225,20 +222,19 @@ def worst_move(index: LiquidationIndex, w: int) -> float:
 
 
 @kernel
-def sort_hot(index: LiquidationIndex, w: int) -> None:
-    """Put the hot entries in order of position (Shell's sort: quick on what is nearly sorted)."""
-    n = index.lists[w]["hot"]
+def sort_ids(ids: I64, start: int, end: int) -> None:
+    """Sort `ids[start:end]` (Shell's sort)."""
     gap = 1
-    while gap < n // 3:
+    while gap < (end - start) // 3:
         gap = 3 * gap + 1
     while gap > 0:
-        for i in range(gap, n):
-            j = i
-            while j >= gap and index.watched[w, j - gap]["id"] > index.watched[w, j]["id"]:
-                swap(index, w, j - gap, j)
+        for i in range(start + gap, end):
+            chosen, j = ids[i], i
+            while j >= start + gap and ids[j - gap] > chosen:
+                ids[j] = ids[j - gap]
                 j -= gap
+            ids[j] = chosen
         gap //= 3
-    index.lists[w]["messy"] = 0
 
 
 @kernel
@@ -252,7 +248,6 @@ def heat_up(index: LiquidationIndex, w: int, heat: float) -> None:
                 swap(index, w, i, n)
             n += 1
     index.lists[w]["hot"] = n
-    index.lists[w]["messy"] = 1
 
 
 @kernel
@@ -324,8 +319,6 @@ def refresh(index: LiquidationIndex, state: PooledState, prices: F64) -> int:
                 continue
         if not g * index.lists[w]["heat"] >= SAFE or index.lists[w]["heat"] * g > COOL * HEAT:
             heat_up(index, w, HEAT / g)
-        if index.lists[w]["messy"] != 0:
-            sort_hot(index, w)
         index.lists[w]["worst"] = g
     return needed if needed > index.watched.shape[1] else 0
 
@@ -351,5 +344,6 @@ def collect(index: LiquidationIndex, state: PooledState, ids: I64, starts: I64) 
             if unhealthy_debt(index, state, w, i, index.lists[w]["worst"], 0.0) > 0.0:
                 ids[n] = index.watched[w, i]["id"]
                 n += 1
+        sort_ids(ids, starts[w], n)
     starts[starts.shape[0] - 1] = n
     return n if n > ids.shape[0] else 0
