@@ -18,6 +18,8 @@ tokens, the only form without price manipulation (Huberman and Stanzl 2004), and
 the flow of q tokens is the integral of the reference price along the way.
 """
 
+import math
+
 import numpy as np
 
 from sim.kernel import kernel
@@ -28,7 +30,7 @@ def displacement(x: float, coefficient: float, exponent: float, largest: float) 
     """Fall of the mid below the reference price, as a fraction of it, at an imbalance in USD."""
     size = abs(x)
     if exponent == 0.5:
-        size = np.sqrt(size)
+        size = math.sqrt(size)
     elif exponent != 1.0:
         size = size**exponent
     fall = min(coefficient * size, largest)
@@ -49,7 +51,7 @@ def flow_of(quantity: float, reference: float, kappa: float) -> float:
     """Flow in USD of selling whole tokens (negative: buying) from a reference price."""
     if kappa == 0.0:
         return reference * quantity
-    return -reference * np.expm1(-kappa * quantity) / kappa
+    return -reference * math.expm1(-kappa * quantity) / kappa
 
 
 @kernel
@@ -57,7 +59,7 @@ def quantity_of(flow: float, reference: float, kappa: float) -> float:
     """Whole tokens whose sale has the given flow; the inverse of `flow_of`."""
     if kappa == 0.0:
         return flow / reference
-    return -np.log1p(-kappa * flow / reference) / kappa
+    return -math.log1p(-kappa * flow / reference) / kappa
 
 
 @kernel

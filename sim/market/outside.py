@@ -14,6 +14,7 @@ zero; splitting an order within a block changes nothing; a round trip within a b
 the spread.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -123,14 +124,16 @@ class OutsideState(NamedTuple):
 @kernel
 def reference_price(state: OutsideState, fundamental: F64, w: int, asset: int) -> float:
     """USD price to which the mid returns when the imbalance is gone."""
-    return fundamental[w, asset] * np.exp(state.permanent[w, asset])
+    price: float = fundamental[w, asset] * math.exp(state.permanent[w, asset])
+    return price
 
 
 @kernel
 def mid_price(state: OutsideState, fundamental: F64, w: int, asset: int) -> float:
     """USD mid that everybody sees."""
     if not state.feedback:
-        return fundamental[w, asset]
+        exogenous: float = fundamental[w, asset]
+        return exogenous
     fall = displacement(
         state.imbalance[w, asset], state.coefficient[w, asset], state.exponent, state.largest
     )
@@ -154,7 +157,8 @@ def sale_proceeds(
     x = state.imbalance[w, asset]
     v = flow_of(quantity, price, state.kappa[w, asset])
     lost = impact_at(state, w, asset, x + v) - impact_at(state, w, asset, x)
-    return (v - lost) * (1.0 - state.half_spread[asset])
+    proceeds: float = (v - lost) * (1.0 - state.half_spread[asset])
+    return proceeds
 
 
 @kernel
@@ -166,7 +170,8 @@ def purchase_cost(
     x = state.imbalance[w, asset]
     v = flow_of(-quantity, price, state.kappa[w, asset])
     lost = impact_at(state, w, asset, x + v) - impact_at(state, w, asset, x)
-    return (lost - v) * (1.0 + state.half_spread[asset])
+    cost: float = (lost - v) * (1.0 + state.half_spread[asset])
+    return cost
 
 
 @kernel

@@ -78,7 +78,8 @@ class Oracle(Venue):
     @property
     def price(self) -> F64:
         """USD price in use, shape (world, asset): world.oracle_price."""
-        return self.world.oracle_price
+        price: F64 = self.world.oracle_price
+        return price
 
     def bind(self, world: "World") -> None:
         """Allocate, remember the present as all the past, and publish it."""
@@ -130,5 +131,6 @@ class Oracle(Venue):
         refuse(rows, order, starts, ends)
 
     def claims(self) -> F64:
-        """Whole tokens owed, shape (world, asset): the account's own, to whoever runs the oracle."""
-        return self.world.ledger.balances[:, self.account, :].copy()
+        """Whole tokens owed, shape (world, asset): the account's own, to its operator."""
+        owed: F64 = self.world.ledger.balances[:, self.account, :].copy()
+        return owed
