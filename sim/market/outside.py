@@ -286,7 +286,7 @@ def execute(
             book_out = book_of(state, fundamental, w, asset_out)
             sold, bought, out = trade(book_in, book_out, amount)
             if not (0.0 < out < np.inf and out >= row["limit"]):
-                row["code"] = LIMIT_NOT_MET if out >= 0.0 else INSUFFICIENT_LIQUIDITY
+                row["code"] = LIMIT_NOT_MET if 0.0 < out < np.inf else INSUFFICIENT_LIQUIDITY
                 continue
             row["r0"] = amount
             row["r1"] = out
