@@ -214,9 +214,12 @@ def buy_until(state: OutsideState, fundamental: F64, w: int, asset: int, ceiling
 
 
 @kernel
-def refresh(state: OutsideState, fundamental: F64, depth: F64, decay: float, mid: F64) -> None:
-    """Decay the imbalance, take over the depth, and write the mid of every world and asset."""
-    for w in range(mid.shape[0]):
+def refresh(
+    state: OutsideState, fundamental: F64, depth: F64, decay: float, worlds: I64, mid: F64
+) -> None:
+    """Decay the imbalance, take over the depth, and write the mids, in the listed worlds."""
+    for i in range(worlds.shape[0]):
+        w = worlds[i]
         for k in range(mid.shape[1]):
             book = state.books[w, k]
             multiplier = max(depth[w, k], SMALLEST_DEPTH)
@@ -226,7 +229,7 @@ def refresh(state: OutsideState, fundamental: F64, depth: F64, decay: float, mid
                 book["coefficient"] = a
                 book["cap"] = (state.largest / a) ** (1.0 / state.exponent) if a > 0.0 else np.inf
             x = book["imbalance"]
-            if x != 0.0:
+            if x != 0.0 and decay != 1.0:
                 x *= decay
                 book["imbalance"] = x if abs(x) >= NEGLIGIBLE_IMBALANCE else 0.0
             mid[w, k] = mid_of(state, book, fundamental[w, k])
@@ -333,6 +336,7 @@ class OutsideMarket(Venue):
         sigma = per_asset(f"{self.name}.daily_volatility", assets, params.daily_volatility)
         spread = per_asset(f"{self.name}.half_spread_bps", assets, params.half_spread_bps)
         self.arena = Arena(world.n_worlds, {"books": (len(assets), len(BOOK.names or ()))})
+        self.all_worlds: I64 = np.arange(world.n_worlds)
         half_life = params.resilience_half_life
         self.state = OutsideState(
             books=self.arena["books"].view(BOOK)[:, :, 0],
@@ -349,11 +353,16 @@ class OutsideMarket(Venue):
         self.publish()
         self.arena.keep_as_initial()
 
-    def publish(self, decay: float = 1.0) -> None:
+    def publish(self, decay: float = 1.0, worlds: I64 | None = None) -> None:
         """Write world.market_price from the fundamental, the depth and the state."""
         world = self.world
         refresh(
-            self.state, world.fundamental, world.inputs["depth"], float(decay), world.market_price
+            self.state,
+            world.fundamental,
+            world.inputs["depth"],
+            float(decay),
+            self.all_worlds if worlds is None else worlds,
+            world.market_price,
         )
 
     def accrue(self) -> None:
@@ -383,4 +392,4 @@ class OutsideMarket(Venue):
     def rollback(self, worlds: I64) -> None:
         """Undo everything since the last checkpoint in the listed worlds, the mids included."""
         super().rollback(worlds)
-        self.publish()
+        self.publish(worlds=worlds)

@@ -314,6 +314,8 @@ def test_snapshot_continues_and_rollback_undoes(make_world, make_rows):
     market.rollback(worlds)
     np.testing.assert_array_equal(world.market_price[1], prices[1])
     assert (world.market_price[0] != prices[0]).any()
+    market.publish()
+    np.testing.assert_array_equal(world.market_price[1], prices[1])
     market.restore(kept)
     market.publish()
     world.ledger.arena.restore(balances)
