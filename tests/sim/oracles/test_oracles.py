@@ -183,11 +183,11 @@ def test_a_halted_feed_sends_nothing_but_what_flies_arrives(make_world):
 )
 def test_rejects_leave_everything_as_it_was(make_world, make_rows, fields, code):
     world, oracle = bound(make_world, PushedOracle())
-    state, prices = oracle.snapshot(), world.oracle_price.copy()
+    state, prices = oracle.arena.snapshot(), world.oracle_price.copy()
     good = {"verb": Verb.REPORT, "account": ORACLE, "asset": WETH, "amount": 1.0, "limit": 3.0}
     rows = world.run(oracle, make_rows([{**good, **fields}]))
     assert rows[0]["code"] == code
-    np.testing.assert_array_equal(oracle.snapshot(), state)
+    np.testing.assert_array_equal(oracle.arena.snapshot(), state)
     np.testing.assert_array_equal(world.oracle_price, prices)
 
 
@@ -225,6 +225,17 @@ def test_snapshot_continues_as_if_uninterrupted(make_world, make):
     oracle.restore(kept[0])
     world.market_price[:], world.oracle_price[:] = kept[1], kept[2]
     again = walk(world, oracle, 330, start=330)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+@pytest.mark.parametrize("make", [SpotOracle, DelayedOracle, PushedOracle])
+def test_reset_starts_over(make_world, make):
+    world, oracle = bound(make_world, make())
+    world.inputs["oracle_lag"][:] = 36.0
+    first = walk(world, oracle, 310)
+    oracle.reset(np.ones(3, np.bool_))
+    world.market_price[:], world.oracle_price[:] = world.fundamental, world.fundamental
+    again = walk(world, oracle, 310)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 
