@@ -9,6 +9,7 @@ Invariants: the reserves equal the custody account's balances; reserve_0 * reser
 a swap; shares of all accounts, with the protocol's, sum to the supply.
 """
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -99,7 +100,7 @@ def amount_out(amount: float, reserve_in: float, reserve_out: float, fee: float)
 
 @kernel
 def amount_in(amount: float, reserve_in: float, reserve_out: float, fee: float) -> float:
-    """Whole tokens to hand in so that `amount` is paid out (`getAmountIn`); inf beyond the reserve."""
+    """Whole tokens to hand in for `amount` paid out (`getAmountIn`); inf beyond the reserve."""
     if amount >= reserve_out:
         return np.inf
     return reserve_in * amount / ((reserve_out - amount) * (1.0 - fee))
@@ -123,7 +124,7 @@ def input_to_price(reserve_in: float, reserve_out: float, fee: float, target: fl
     if not rest > 0.0:
         return 0.0
     half = (1.0 + keep) * reserve_in
-    return 2.0 * rest / (half + np.sqrt(half * half + 4.0 * keep * rest))
+    return 2.0 * rest / (half + math.sqrt(half * half + 4.0 * keep * rest))
 
 
 @kernel
@@ -136,7 +137,7 @@ def profit_maximising_input(
     g R_in R_out / (R_in + g x)^2 = cost, with g = 1 - fee.
     """
     keep = 1.0 - fee
-    best = (np.sqrt(keep * reserve_in * reserve_out / cost) - reserve_in) / keep
+    best = (math.sqrt(keep * reserve_in * reserve_out / cost) - reserve_in) / keep
     return max(best, 0.0)
 
 
@@ -193,11 +194,12 @@ def protocol_shares_due(state: ConstantProductState, w: int) -> float:
     """Shares worth a sixth of the growth of sqrt(k) since liquidity last changed (`_mintFee`)."""
     if not state.protocol_fee:
         return 0.0
-    root = np.sqrt(state.reserves[w, 0] * state.reserves[w, 1])
-    last = np.sqrt(state.k_last[w])
+    root = math.sqrt(state.reserves[w, 0] * state.reserves[w, 1])
+    last = math.sqrt(state.k_last[w])
     if not root > last:
         return 0.0
-    return state.supply[w] * (root - last) / (5.0 * root + last)
+    due: float = state.supply[w] * (root - last) / (5.0 * root + last)
+    return due
 
 
 @kernel

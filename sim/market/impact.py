@@ -18,9 +18,25 @@ tokens, the only form without price manipulation (Huberman and Stanzl 2004), and
 the flow of q tokens is the integral of the reference price along the way.
 """
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 
 from sim.kernel import kernel
+
+
+class Book(NamedTuple):
+    """One asset's book in one world, as scalars: cheap to pass between kernels."""
+
+    reference: float  # USD price at imbalance 0
+    imbalance: float  # USD
+    coefficient: float  # a, fraction per USD^exponent
+    cap: float  # imbalance at the largest displacement, USD
+    kappa: float  # log shift of the reference price per whole token sold
+    half_spread: float  # fraction
+    exponent: float
+    largest: float  # largest displacement, fraction
 
 
 @kernel
@@ -28,7 +44,7 @@ def displacement(x: float, coefficient: float, exponent: float, largest: float) 
     """Fall of the mid below the reference price, as a fraction of it, at an imbalance in USD."""
     size = abs(x)
     if exponent == 0.5:
-        size = np.sqrt(size)
+        size = math.sqrt(size)
     elif exponent != 1.0:
         size = size**exponent
     fall = min(coefficient * size, largest)
@@ -36,44 +52,50 @@ def displacement(x: float, coefficient: float, exponent: float, largest: float) 
 
 
 @kernel
-def impact(x: float, coefficient: float, exponent: float, largest: float, cap: float) -> float:
-    """Integral of the displacement from 0 to x, USD; `cap` is where it reaches its largest."""
+def impact(book: Book, x: float) -> float:
+    """Integral of the displacement from 0 to x, USD."""
     size = abs(x)
-    inner = min(size, cap)
-    fall = displacement(inner, coefficient, exponent, largest)
-    return inner * fall / (exponent + 1.0) + largest * (size - inner)
+    inner = min(size, book.cap)
+    fall = displacement(inner, book.coefficient, book.exponent, book.largest)
+    return inner * fall / (book.exponent + 1.0) + book.largest * (size - inner)
 
 
 @kernel
-def flow_of(quantity: float, reference: float, kappa: float) -> float:
-    """Flow in USD of selling whole tokens (negative: buying) from a reference price."""
-    if kappa == 0.0:
-        return reference * quantity
-    return -reference * np.expm1(-kappa * quantity) / kappa
+def flow_of(book: Book, quantity: float) -> float:
+    """Flow in USD of selling whole tokens (negative: buying)."""
+    if book.kappa == 0.0:
+        return book.reference * quantity
+    return -book.reference * math.expm1(-book.kappa * quantity) / book.kappa
 
 
 @kernel
-def quantity_of(flow: float, reference: float, kappa: float) -> float:
+def quantity_of(book: Book, flow: float) -> float:
     """Whole tokens whose sale has the given flow; the inverse of `flow_of`."""
-    if kappa == 0.0:
-        return flow / reference
-    return -np.log1p(-kappa * flow / reference) / kappa
+    if book.kappa == 0.0:
+        return flow / book.reference
+    return -math.log1p(-book.kappa * flow / book.reference) / book.kappa
 
 
 @kernel
-def flow_for_cash(
-    cash: float, x: float, coefficient: float, exponent: float, largest: float, cap: float
-) -> float:
+def proceeds(book: Book, flow: float) -> float:
+    """USD received for a flow before the half spread; negative: USD paid for a purchase."""
+    x = book.imbalance
+    return flow - (impact(book, x + flow) - impact(book, x))
+
+
+@kernel
+def flow_for_cash(book: Book, cash: float) -> float:
     """Flow u > 0 whose purchase costs `cash`: the root of u + F(x - u) - F(x) = cash.
 
     The left side is convex and increases with slope between 1 - D and 1 + D: Newton's method ends
     on the right of the root after one step and then falls onto it.
     """
-    start = impact(x, coefficient, exponent, largest, cap)
+    x = book.imbalance
+    start = impact(book, x)
     u = cash
     for _ in range(64):
-        excess = u + impact(x - u, coefficient, exponent, largest, cap) - start - cash
-        move = excess / (1.0 - displacement(x - u, coefficient, exponent, largest))
+        excess = u + impact(book, x - u) - start - cash
+        move = excess / (1.0 - displacement(x - u, book.coefficient, book.exponent, book.largest))
         u -= move
         if abs(move) <= 4e-16 * (cash + start):
             break
@@ -81,48 +103,40 @@ def flow_for_cash(
 
 
 @kernel
-def imbalance_at(fall: float, coefficient: float, exponent: float, largest: float) -> float:
+def imbalance_at(book: Book, fall: float) -> float:
     """Imbalance at which the displacement is `fall`; infinite beyond the largest displacement."""
     size = abs(fall)
     if size == 0.0:
         return 0.0
-    if size >= largest or coefficient == 0.0:
+    if size >= book.largest or book.coefficient == 0.0:
         size = np.inf
-    elif exponent == 0.5:
-        size = (size / coefficient) ** 2
+    elif book.exponent == 0.5:
+        size = (size / book.coefficient) ** 2
     else:
-        size = (size / coefficient) ** (1.0 / exponent)
+        size = (size / book.coefficient) ** (1.0 / book.exponent)
     return size if fall > 0.0 else -size
 
 
 @kernel
-def flow_to_price(
-    price: float,
-    reference: float,
-    kappa: float,
-    x: float,
-    coefficient: float,
-    exponent: float,
-    largest: float,
-) -> float:
+def flow_to_price(book: Book, price: float) -> float:
     """Flow, of either sign, that moves the mid to `price`; infinite where none does.
 
     Without permanent impact it is closed: invert the displacement. With it, the mid after a flow v
     is (reference - kappa v)(1 - f(x + v)), decreasing in v: Newton's method, kept in a bracket.
     """
-    flow = imbalance_at(1.0 - price / reference, coefficient, exponent, largest) - x
+    x, kappa, reference, largest = book.imbalance, book.kappa, book.reference, book.largest
+    flow = imbalance_at(book, 1.0 - price / reference) - x
     if kappa == 0.0 or flow == 0.0:
         return flow
     low, high = min(flow, 0.0), max(flow, 0.0)
     if high == np.inf:
         high = reference / kappa
+        flow = 0.5 * high
     if low == -np.inf:
         low = -price / (kappa * (1.0 - largest))
-    flow = low if low < 0.0 else high
-    if not np.isfinite(flow):
-        flow = 0.5 * (low + high)
+        flow = 0.5 * low
     for _ in range(100):
-        fall = displacement(x + flow, coefficient, exponent, largest)
+        fall = displacement(x + flow, book.coefficient, book.exponent, largest)
         level = reference - kappa * flow
         excess = level * (1.0 - fall) - price
         if excess > 0.0:
@@ -131,11 +145,25 @@ def flow_to_price(
             high = flow
         slope = 0.0
         if abs(fall) < largest and x + flow != 0.0:
-            slope = exponent * fall / (x + flow)
+            slope = book.exponent * fall / (x + flow)
         move = excess / (kappa * (1.0 - fall) + level * slope)
+        if abs(move) <= 1e-13 * abs(flow):
+            break
         if not (low < flow + move < high):
             move = 0.5 * (low + high) - flow
         flow += move
-        if abs(move) <= 4e-16 * abs(flow):
-            break
     return flow
+
+
+@kernel
+def sale_to_price(book: Book, floor: float) -> float:
+    """Whole tokens to sell until the next one brings `floor` USD after the half spread."""
+    flow = flow_to_price(book, floor / (1.0 - book.half_spread))
+    return quantity_of(book, flow) if flow > 0.0 else 0.0
+
+
+@kernel
+def purchase_to_price(book: Book, ceiling: float) -> float:
+    """Whole tokens to buy until the next one costs `ceiling` USD with the half spread."""
+    flow = flow_to_price(book, ceiling / (1.0 + book.half_spread))
+    return -quantity_of(book, flow) if flow < 0.0 else 0.0

@@ -79,7 +79,7 @@ class DelayedOracle(Oracle):
         self.arena["last_period"][:] = self.period(0)
 
     def period(self, step: int) -> float:
-        """Number of whole periods between 1970 and the step."""
+        """Count the whole periods between 1970 and the step."""
         seconds = self.world.start + step * self.world.block_seconds
         return float(np.floor(seconds / self.params.period_seconds))
 

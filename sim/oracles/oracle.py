@@ -5,13 +5,13 @@ late by world.inputs["oracle_lag"] seconds, unless world.inputs["oracle_halted"]
 """
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from sim.actions import NO_ROWS, Reject
 from sim.errors import ConfigError
-from sim.kernel import F64, I64, Rows, kernel
+from sim.kernel import F64, I64, Bool, Rows, kernel
 from sim.state import Arena
 from sim.terms import check_range
 from sim.venue import Venue
@@ -78,19 +78,21 @@ class Oracle(Venue):
     @property
     def price(self) -> F64:
         """USD price in use, shape (world, asset): world.oracle_price."""
-        return self.world.oracle_price
+        price: F64 = self.world.oracle_price
+        return price
 
     def bind(self, world: "World") -> None:
         """Allocate, remember the present as all the past, and publish it."""
         n_assets = len(world.assets)
         n_slots = int(np.ceil(self.max_lag_seconds / world.block_seconds)) + 1
         fields: dict[str, tuple[int, ...]] = dict.fromkeys(self.FIELDS, (n_assets,))
-        self.arena = Arena(
-            world.n_worlds, {**fields, "observed": (n_assets,), "history": (n_assets, n_slots)}
-        )
+        self.arena = Arena(world.n_worlds, {**fields, "observed": (n_assets,)})
         self.observed = self.arena["observed"]
         self.observed[:] = world.market_price
-        self.arena["history"][:] = world.market_price[:, :, None]
+        self.memory = Arena(world.n_worlds, {"history": (n_assets, n_slots)})
+        self.history = self.memory["history"]
+        self.history[:] = world.market_price[:, :, None]
+        self.memory.keep_as_initial()
         world.oracle_price[:] = world.market_price
         self.begin(world)
         self.arena.keep_as_initial()
@@ -103,14 +105,14 @@ class Oracle(Venue):
         """Take in the market prices of this block and write `observed`."""
         world = self.world
         blocks = observe(
-            self.arena["history"],
+            self.history,
             world.market_price,
             world.inputs["oracle_lag"],
             float(world.block_seconds),
             int(world.step),
             self.observed,
         )
-        if blocks >= self.arena["history"].shape[2]:
+        if blocks >= self.history.shape[2]:
             raise ConfigError(
                 f"{self.name}: max_lag_seconds must cover every lag that a scenario imposes, got "
                 f"{self.max_lag_seconds:g} for a lag of {blocks * world.block_seconds:g} s; raise "
@@ -130,5 +132,21 @@ class Oracle(Venue):
         refuse(rows, order, starts, ends)
 
     def claims(self) -> F64:
-        """Whole tokens owed, shape (world, asset): the account's own, to whoever runs the oracle."""
-        return self.world.ledger.balances[:, self.account, :].copy()
+        """Whole tokens owed, shape (world, asset): the account's own, to its operator."""
+        owed: F64 = self.world.ledger.balances[:, self.account, :].copy()
+        return owed
+
+    def reset(self, mask: Bool) -> None:
+        """Return the worlds in the mask to their initial state, the memory included."""
+        super().reset(mask)
+        self.memory.reset(mask)
+
+    def snapshot(self) -> Any:
+        """Copy of the state and the memory; no row changes the memory, so bundles skip it."""
+        return self.arena.snapshot(), self.memory.snapshot()
+
+    def restore(self, snapshot: Any) -> None:
+        """Take a snapshot back."""
+        state, memory = snapshot
+        self.arena.restore(state)
+        self.memory.restore(memory)

@@ -113,27 +113,20 @@ class PushedTerms(NamedTuple):
 
 
 @kernel
-def observe_feed(
-    state: PushedState, terms: PushedTerms, w: int, k: int, price: float, seen: float, step: int
+def write_report(
+    state: PushedState, terms: PushedTerms, w: int, k: int, step: int, row: np.void
 ) -> None:
-    """Put an observation in flight where the feed is due, or replace one that waits too long."""
-    if state.flight_step[w, k] == NONE:
-        moved = abs(seen - price) >= terms.deviation[k] * price
-        if not (moved or step - state.updated_step[w, k] >= terms.heartbeat[k]):
-            return
-        if seen == price:
-            state.updated_step[w, k] = step
-            return
-        state.ready_step[w, k] = step + terms.latency
-        state.bid[w, k] = 1.0
-    elif state.sent_step[w, k] != NONE and step - state.sent_step[w, k] >= terms.rebid:
-        state.ready_step[w, k] = step
-        state.bid[w, k] *= terms.rebid_factor
-    else:
-        return
-    state.flight_step[w, k] = step
-    state.flight_price[w, k] = seen
-    state.sent_step[w, k] = NONE
+    """Fill in the transaction of the observation in flight."""
+    bid = state.bid[w, k]
+    row["world"] = w
+    row["asset"] = k
+    row["amount"] = state.flight_price[w, k]
+    row["limit"] = state.flight_step[w, k]
+    row["arrival"] = terms.arrival if bid == 1.0 else 0.0
+    row["fee_cap"] = min(terms.fee_cap * bid, terms.max_fee_cap)
+    row["tip"] = min(terms.tip * bid, terms.max_fee_cap)
+    row["expires"] = int(min(float(terms.last_step), step + terms.rebid - 1.0))
+    row["step"] = step
 
 
 @kernel
@@ -146,29 +139,39 @@ def report(
     step: int,
     rows: Rows,
 ) -> int:
-    """Write the rows that are to be sent now; return their number."""
+    """Write the rows that are to be sent now; return their number.
+
+    A feed that is due puts an observation in flight; one that waits too long is replaced.
+    """
     n = 0
     for w in range(prices.shape[0]):
         for k in range(prices.shape[1]):
             if halted[w, k] != 0.0:
                 continue
-            observe_feed(state, terms, w, k, prices[w, k], observed[w, k], step)
-            if state.flight_step[w, k] == NONE or state.sent_step[w, k] != NONE:
-                continue
+            seen, price = observed[w, k], prices[w, k]
+            sent = state.sent_step[w, k]
+            if state.flight_step[w, k] == NONE:
+                moved = abs(seen - price) >= terms.deviation[k] * price
+                if not (moved or step - state.updated_step[w, k] >= terms.heartbeat[k]):
+                    continue
+                if seen == price:
+                    state.updated_step[w, k] = step
+                    continue
+                state.flight_step[w, k] = step
+                state.flight_price[w, k] = seen
+                state.ready_step[w, k] = step + terms.latency
+                state.bid[w, k] = 1.0
+            elif sent != NONE:
+                if step - sent < terms.rebid:
+                    continue
+                state.flight_step[w, k] = step
+                state.flight_price[w, k] = seen
+                state.ready_step[w, k] = step
+                state.bid[w, k] *= terms.rebid_factor
             if step < state.ready_step[w, k]:
                 continue
             state.sent_step[w, k] = step
-            first = state.bid[w, k] == 1.0
-            row = rows[n]
-            row["world"] = w
-            row["asset"] = k
-            row["amount"] = state.flight_price[w, k]
-            row["limit"] = state.flight_step[w, k]
-            row["arrival"] = terms.arrival if first else 0.0
-            row["fee_cap"] = min(terms.fee_cap * state.bid[w, k], terms.max_fee_cap)
-            row["tip"] = min(terms.tip * state.bid[w, k], terms.max_fee_cap)
-            row["expires"] = int(min(terms.last_step, step + terms.rebid - 1.0))
-            row["step"] = step
+            write_report(state, terms, w, k, step, rows[n])
             n += 1
     return n
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def feeds(world: "World", assets: Sequence[str] | None) -> I64:
-    """Indices of the named feeds; all of them for None."""
+    """Look up the named feeds; all of them for None."""
     if assets is None:
         return np.arange(len(world.assets))
     return np.array([world.asset_index(name) for name in assets], np.int64)

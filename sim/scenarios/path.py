@@ -32,7 +32,7 @@ def multiply_by_path(
         level = logs[0]
         if since >= knots[last]:
             level = logs[last]
-        elif since > knots[0]:
+        elif since >= 0.0:
             j = 0
             while knots[j + 1] <= since:
                 j += 1
