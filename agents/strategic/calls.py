@@ -12,7 +12,7 @@ from agents.strategic.trader import gas_bid
 from agents.view import PoolBoard
 from sim.actions import Verb
 from sim.amm.constant_product import amount_out, profit_maximising_input
-from sim.kernel import F64, I64, U64, Rows, kernel
+from sim.kernel import F64, I64, U64, Rows, inlined, kernel
 from sim.lending.opportunities import Opportunities
 from sim.lending.state import PooledState
 from sim.market.outside import OutsideState, sale_proceeds, sell_until
@@ -63,7 +63,7 @@ class Offer(NamedTuple):
     per_debt: float  # collateral received per token of debt repaid
 
 
-@kernel
+@inlined
 def read_offer(lending: PooledState, oracle: F64, table: Opportunities, w: int, k: int) -> Offer:
     """Terms at which the k-th listed position may be liquidated in world w."""
     p, c, d = table.position[k], table.collateral_asset[k], table.debt_asset[k]
@@ -79,14 +79,14 @@ def read_offer(lending: PooledState, oracle: F64, table: Opportunities, w: int, 
     return Offer(most, partial, oracle[w, d] * gross / oracle[w, c])
 
 
-@kernel
+@inlined
 def choose_amount(offer: Offer, best_collateral: float, capital: float) -> float:
     """Debt to repay: about `best_collateral` received, within capital and the leftover rule."""
     wanted = min(best_collateral / offer.per_debt, capital)
     return offer.most if wanted >= offer.most else min(wanted, offer.partial)
 
 
-@kernel
+@inlined
 def least_debt_usd(sight: Sight, terms: Terms, w: int) -> float:
     """USD of debt under which no call can pay.
 
@@ -100,7 +100,7 @@ def least_debt_usd(sight: Sight, terms: Terms, w: int) -> float:
     return (terms.min_profit_usd + gas_usd) / terms.largest_bonus
 
 
-@kernel
+@inlined
 def looked_at(sight: Sight, terms: Terms, table: Opportunities, w: int, k: int) -> bool:
     """Whether the liquidator looks at the k-th listed position in this block."""
     if table.debt_to_cover[k] <= 0.0:
@@ -111,7 +111,7 @@ def looked_at(sight: Sight, terms: Terms, table: Opportunities, w: int, k: int) 
     return draw < terms.attention
 
 
-@kernel
+@inlined
 def profitable_bid(sight: Sight, terms: Terms, w: int, surplus: float) -> float:
     """Bid per unit of gas for a call that brings `surplus` USD before gas; -1: it does not pay."""
     if surplus <= terms.min_profit_usd:
@@ -127,7 +127,7 @@ def profitable_bid(sight: Sight, terms: Terms, w: int, surplus: float) -> float:
     return bid
 
 
-@kernel
+@inlined
 def write(
     row: np.void, terms: Terms, w: int, venue: int, verb: int, bid: float, base_fee: float
 ) -> None:
@@ -163,7 +163,7 @@ def open_plans(plans: Plans, sight: Sight, terms: Terms, w: int) -> None:
     plans.budget[terms.gas_asset] *= 0.9
 
 
-@kernel
+@inlined
 def worth_selling(
     plans: Plans, outside: OutsideState, fundamental: F64, market: F64, offer: Offer, w: int,
     c: int, d: int,
@@ -229,7 +229,7 @@ def decide_inventory(
     return n
 
 
-@kernel
+@inlined
 def best_pool(pools: PoolBoard, w: int, asset_in: int, asset_out: int) -> int:
     """Deepest pool of a pair as 2 × pool + side of the asset in; -1 without one."""
     best, most = -1, 0.0

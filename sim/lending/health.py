@@ -7,11 +7,11 @@ scan agree to the last bit.
 
 import numpy as np
 
-from sim.kernel import F64, Rows, kernel
+from sim.kernel import F64, Rows, inlined, kernel
 from sim.lending.state import PooledState
 
 
-@kernel
+@inlined
 def position_values(
     state: PooledState, prices: F64, w: int, position: int
 ) -> tuple[float, float, float, float]:
@@ -36,7 +36,7 @@ def position_values(
     return collateral, weighted, power, debt
 
 
-@kernel
+@inlined
 def position_health(state: PooledState, prices: F64, w: int, position: int) -> float:
     """Health factor of one position; inf without debt."""
     _, weighted, _, debt = position_values(state, prices, w, position)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernel import F64, I32, I64, Rows, kernel
+from sim.kernel import F64, I32, I64, Rows, inlined, kernel
 from sim.lending.health import fill_weights
 from sim.lending.liquidation import HEALTHY
 from sim.lending.state import PooledState
@@ -76,7 +76,7 @@ class LiquidationIndex(NamedTuple):
     moves: Rows  # (masks,) records of MOVES; scratch
 
 
-@kernel
+@inlined
 def asset_mask(scaled: F64, w: int, p: int) -> int:
     """Bits of the assets in which a position has a balance; 0 beyond MASK_ASSETS assets."""
     mask = 0
@@ -88,7 +88,7 @@ def asset_mask(scaled: F64, w: int, p: int) -> int:
     return mask
 
 
-@kernel
+@inlined
 def watch(
     index: LiquidationIndex,
     state: PooledState,
@@ -108,7 +108,7 @@ def watch(
     index.slot[w, p] = i
 
 
-@kernel
+@inlined
 def swap(index: LiquidationIndex, w: int, i: int, j: int) -> None:
     """Exchange two entries of a watch list."""
     one, other = index.watched[w, i], index.watched[w, j]
@@ -195,7 +195,7 @@ def scan(index: LiquidationIndex, state: PooledState, w: int) -> int:
     return n
 
 
-@kernel
+@inlined
 def move(now: float, reference: float) -> float:
     """Ratio of a weight to its reference; inf where the reference is 0 and now is not."""
     if reference > 0.0:
@@ -266,7 +266,7 @@ def fill_masks(index: LiquidationIndex, w: int) -> None:
             index.moves[bit | mask]["highest"] = max(rise, index.moves[mask]["highest"])
 
 
-@kernel
+@inlined
 def unhealthy_debt(
     index: LiquidationIndex, state: PooledState, w: int, i: int, g: float, floor: float
 ) -> float:

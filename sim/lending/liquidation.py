@@ -8,13 +8,13 @@ Ties. The contract compares integers; here amounts are float64, so every thresho
 is 1 − 1e-12, which makes a position at health factor exactly 1 healthy whatever the rounding.
 """
 
-from sim.kernel import kernel
+from sim.kernel import inlined, kernel
 
 TIE = 1e-12  # relative; float64 rounds at 1.1e-16 per operation, a position takes some dozens
 HEALTHY = 1.0 - TIE
 
 
-@kernel
+@inlined
 def available_collateral(
     collateral_price: float,
     debt_price: float,
@@ -53,7 +53,7 @@ def available_collateral(
     return seized - fee, debt_needed, fee
 
 
-@kernel
+@inlined
 def max_liquidatable_debt(
     reserve_debt: float,
     reserve_debt_usd: float,
@@ -79,7 +79,7 @@ def max_liquidatable_debt(
     return reserve_debt
 
 
-@kernel
+@inlined
 def leaves_dust(debt_left_usd: float, collateral_left_usd: float, min_leftover: float) -> bool:
     """Whether a partial liquidation leaves less than the minimum of debt or of collateral."""
     least = min_leftover * HEALTHY

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.actions import Reject
-from sim.kernel import F64, I32, I64, kernel
+from sim.kernel import F64, I32, I64, inlined, kernel
 from sim.lending.index import LiquidationIndex, fill_masks, unhealthy_debt
 from sim.lending.state import PooledState
 from sim.lending.verbs import quote
@@ -39,7 +39,7 @@ def new_table(n_worlds: int, room: int) -> Opportunities:
     return Opportunities(starts, *(np.zeros(room, kind) for kind in kinds))
 
 
-@kernel
+@inlined
 def largest_assets(state: PooledState, prices: F64, w: int, p: int) -> tuple[int, int, float]:
     """Asset of a position's largest collateral and of its largest debt by value; -1: none.
 
@@ -60,7 +60,7 @@ def largest_assets(state: PooledState, prices: F64, w: int, p: int) -> tuple[int
     return collateral_asset, debt_asset, total
 
 
-@kernel
+@inlined
 def largest_call(
     state: PooledState, prices: F64, w: int, p: int, asset: int, asset_2: int
 ) -> tuple[float, float]:
@@ -86,7 +86,7 @@ def largest_call(
     return repaid, received
 
 
-@kernel
+@inlined
 def before(usd: F64, ids: I64, i: int, j: int) -> bool:
     """Whether entry i comes before entry j: more USD, else the lower position."""
     return usd[i] > usd[j] or (usd[i] == usd[j] and ids[i] < ids[j])
@@ -195,7 +195,7 @@ def survey(
     return n if n > room else 0
 
 
-@kernel
+@inlined
 def write(
     state: PooledState, prices: F64, w: int, p: int, asset: int, asset_2: int, covered: float,
     received: float, debt: float, out: Opportunities, k: int,
@@ -214,7 +214,7 @@ def write(
     out.debt_usd[k] = debt
 
 
-@kernel
+@inlined
 def exchange(out: Opportunities, i: int, j: int) -> None:
     """Exchange two entries."""
     if i == j:

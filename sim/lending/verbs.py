@@ -8,7 +8,7 @@ allow. `custody` is the market's ledger account: its balance is the reserve's ca
 import numpy as np
 
 from sim.actions import Reject, Verb
-from sim.kernel import F64, I64, Rows, kernel
+from sim.kernel import F64, I64, Rows, inlined, kernel
 from sim.ledger import transfer
 from sim.lending.health import position_values
 from sim.lending.index import LiquidationIndex, touch
@@ -299,7 +299,7 @@ def repay(
     return OK, amount
 
 
-@kernel
+@inlined
 def quote(
     state: PooledState, prices: F64, w: int, p: int, asset: int, asset_2: int, amount: float
 ) -> tuple[int, float, float, float]:
