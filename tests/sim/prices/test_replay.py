@@ -242,6 +242,12 @@ def test_kernels_run_as_plain_python(make_world):
     walk = np.zeros((9, 1))
     bridge.walk.py_func(walk, 0, loading, 1, key, 3, 5, 9)
     assert bridge.extremes.py_func(walk, 0, 9, 0.0, 1.0) == bridge.extremes(walk, 0, 9, 0.0, 1.0)
+    ohlc = np.array([10.0, 11.0, 9.0, 10.5])
+    for kernel, terms in ((bridge.thread, (ohlc, 0.01)), (bridge.fill_plain, (ohlc,))):
+        plain, compiled = walk.copy(), walk.copy()
+        kernel.py_func(plain, 0, 9, *terms)
+        kernel(compiled, 0, 9, *terms)
+        np.testing.assert_allclose(plain, compiled, rtol=1e-13)
     other = walk.copy()
     bridge.pin.py_func(walk, 0, 2, 7, 0.5, 1.5, 0.1)
     bridge.pin(other, 0, 2, 7, 0.5, 1.5, 0.1)
