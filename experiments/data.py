@@ -13,6 +13,7 @@ Recognised price layouts, column names in any case:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -256,11 +257,20 @@ def _read_source(
     path = locate(data, source["file"])
     symbol = str(source["symbol"])
     fallback = source.get("fallback")
-    bars = load_prices(path, {asset: symbol}, begin, end, source.get("venue"))[asset]
+    bars = _remembered(path, path.stat().st_mtime_ns, symbol, begin, end, source.get("venue"))
     if not fallback:
         return bars
     inherited = {"file": source["file"], "venue": None}
     return bars.filled_by(_read_source(asset, inherited | dict(fallback), data, begin, end))
+
+
+@lru_cache(maxsize=64)
+def _remembered(
+    path: Path, modified: int, symbol: str, begin: float, end: float, venue: str | None
+) -> Bars:
+    """Read one symbol once per process: a worker builds the same replay for every task."""
+    del modified  # part of the key: a changed file is read again
+    return load_prices(path, {"": symbol}, begin, end, venue)[""]
 
 
 def replay_file(

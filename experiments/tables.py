@@ -123,7 +123,12 @@ def unix_seconds(column: "pd.Series[Any]", file: str) -> F64:
         largest = float(np.abs(numbers).max(initial=0.0))
         scale = next((s for s in (1.0, 1e3, 1e6) if largest < 1e11 * s), 1e9)
         return np.asarray(numbers / scale)
-    times = pd.to_datetime(column, utc=True, errors="coerce", format="mixed")
+    if not pd.api.types.is_datetime64_any_dtype(column):
+        times = pd.to_datetime(column, utc=True, errors="coerce", format="mixed")
+    elif column.dt.tz is None:
+        times = column.dt.tz_localize("UTC")
+    else:
+        times = column.dt.tz_convert("UTC")
     bad = times.isna().to_numpy()
     _refuse(bad, file, str(column.name), "a time", column.to_numpy(), column.index)
     return np.asarray(times.dt.as_unit("ns").astype("int64").to_numpy(np.float64) / 1e9)

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -263,3 +265,25 @@ def test_gas_replay_is_a_background(tmp_path):
     np.testing.assert_allclose(
         background.median[0], np.log(5.0) + 0.5244 * np.log(3) / 1.80595, rtol=1e-4
     )
+
+
+def test_parquet_times_with_and_without_zone_agree(tmp_path):
+    tidy().to_parquet(tmp_path / "aware.parquet")
+    naive = tidy()
+    naive["ts"] = naive["ts"].dt.tz_localize(None)
+    naive.to_parquet(tmp_path / "naive.parquet")
+    both = [
+        market.load_prices(tmp_path / f"{name}.parquet", {"WETH": "ETHUSDT"})["WETH"].ts
+        for name in ("aware", "naive")
+    ]
+    np.testing.assert_array_equal(both[0], both[1])
+    assert both[0][0] == START
+
+
+def test_a_changed_file_is_read_again(tmp_path):
+    terms = {"data": tmp_path, "start": "2020-03-12", "assets": {"WETH": "ETHUSDT"}, "file": "p"}
+    written(tidy(), tmp_path, "p.csv")
+    assert market.replay(**terms).bars["WETH"].open[0] == 100.0
+    path = written(tidy(open=(0, 101.0)), tmp_path, "p.csv")
+    os.utime(path, ns=(1, 1))
+    assert market.replay(**terms).bars["WETH"].open[0] == 101.0
