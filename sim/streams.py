@@ -44,6 +44,8 @@ _PERMUTATION = np.uint64(5)
 _ATTEMPT = np.uint64(16)
 
 _ULP = 2.0**-52
+_BIG = 2.0**60
+_SMALL = 2.0**-60
 
 
 def stream_key(seed: int, name: str) -> U64:
@@ -340,10 +342,10 @@ def normals(out: F64, key: U64, world_ids: I64, step: int) -> None:
         q = u - 0.5
         r = 0.180625 - q * q
         body = q * _body_numerator(r) / _body_denominator(r)
-        flat[i] = body if abs(q) <= 0.425 else u * 2.0**60
+        flat[i] = body if abs(q) <= 0.425 else u * _BIG
     for i in range(flat.shape[0]):
         if flat[i] > 9.0:
-            flat[i] = _normal_tail(flat[i] * 2.0**-60)
+            flat[i] = _normal_tail(flat[i] * _SMALL)
 
 
 @kernel

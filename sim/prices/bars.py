@@ -106,23 +106,18 @@ class Bars:
         names = ("ts", "seconds", "open", "high", "low", "close")
         return Bars(self.symbol, *(getattr(self, name)[keep] for name in names))
 
-    def followed_by(self, other: "Bars") -> "Bars":
-        """Add the other series' bars that close before these begin or open after they end.
+    def filled_by(self, other: "Bars") -> "Bars":
+        """Add the other series' bars that overlap none of these.
 
         So a day of fine bars can stand in years of coarse ones.
         """
-        before = other.part_between(-np.inf, float(self.ts[0]))
-        after = other.part_between(self.end, np.inf)
-        pieces = [piece for piece in (before, self, after) if piece is not None]
+        ends = other.ts + other.seconds
+        i = np.searchsorted(self.ts, ends - 1e-3, side="left") - 1
+        free = (i < 0) | (self.ts[i] + self.seconds[i] <= other.ts + 1e-3)
+        order = np.argsort(np.concatenate([self.ts, other.ts[free]]), kind="stable")
         names = ("ts", "seconds", "open", "high", "low", "close")
-        return Bars(
-            self.symbol, *(np.concatenate([getattr(p, name) for p in pieces]) for name in names)
-        )
-
-    def part_between(self, start: float, end: float) -> "Bars | None":
-        """Take only the bars that open at or after `start` and close by `end`, if any does."""
-        keep = (self.ts >= start - 1e-3) & (self.ts + self.seconds <= end + 1e-3)
-        return self.part(keep) if keep.any() else None
+        columns = [np.concatenate([getattr(self, n), getattr(other, n)[free]]) for n in names]
+        return Bars(self.symbol, *(column[order] for column in columns))
 
     def without_gaps(self, max_gap: float) -> "Bars":
         """Fill the time between bars with plain bars from close to next open.

@@ -82,6 +82,50 @@ def extremes(path: F64, w: int, n: int, slope: float, scale: float) -> tuple[int
 
 
 @kernel
+def thread(path: F64, w: int, n: int, ohlc: F64, scale: float) -> None:
+    """Turn the walk in `path[:n, w]` into prices through open, high, low and close."""
+    opening, high, low, close = ohlc[0], ohlc[1], ohlc[2], ohlc[3]
+    y_open, y_high = math.log(opening), math.log(high)
+    y_low, y_close = math.log(low), math.log(close)
+    slope = (y_close - y_open - scale * path[n - 1, w]) / (n - 1)
+    i_high, i_low = extremes(path, w, n, slope, scale)
+    # An extreme that open or close shows already needs no place of its own: 0 marks that.
+    if high in (opening, close):
+        i_high = 0
+    if low in (opening, close):
+        i_low = 0
+    a = min(i_high, i_low)
+    b = max(i_high, i_low)
+    y_a = y_open if a == 0 else (y_high if a == i_high else y_low)
+    y_b = y_open if b == 0 else (y_high if b == i_high else y_low)
+    pin(path, w, 0, a, y_open, y_a, scale)
+    pin(path, w, a, b, y_a, y_b, scale)
+    pin(path, w, b, n - 1, y_b, y_close, scale)
+    for i in range(1, n - 1):
+        price = math.exp(fold(path[i, w], y_low, y_high))
+        path[i, w] = min(max(price, low), high)
+    if i_high > 0:
+        path[i_high, w] = high
+    if i_low > 0:
+        path[i_low, w] = low
+
+
+@kernel
+def fill_plain(path: F64, w: int, n: int, ohlc: F64) -> None:
+    """Write what needs no randomness: few blocks, or no volatility."""
+    opening, high, low, close = ohlc[0], ohlc[1], ohlc[2], ohlc[3]
+    y_open, y_close = math.log(opening), math.log(close)
+    for i in range(1, n - 1):
+        price = math.exp(y_open + (y_close - y_open) * i / (n - 1))
+        if high == high:  # known, not NaN
+            price = min(max(price, low), high)
+            if n == 3:
+                above = math.log(high) - max(y_open, y_close)
+                price = high if above >= min(y_open, y_close) - math.log(low) else low
+        path[i, w] = price
+
+
+@kernel
 def fill_bar(
     path: F64,
     loading: F64,
@@ -112,49 +156,20 @@ def fill_bar(
     """
     opening, high, low, close = ohlc[0], ohlc[1], ohlc[2], ohlc[3]
     known = high == high  # not NaN
-    y_open, y_close = math.log(opening), math.log(close)
-    y_high = math.log(high) if known else 0.0
-    y_low = math.log(low) if known else 0.0
-    inner = n >= 4 if known else n >= 3
+    random = n >= 4 if known else n >= 3
     scale = volatility
     if known and n > 1:
-        scale = (y_high - y_low) / math.sqrt(4.0 * math.log(2.0) * (n - 1))
+        scale = math.log(high / low) / math.sqrt(4.0 * math.log(2.0) * (n - 1))
     for w in range(path.shape[1]):
-        if inner and scale > 0.0:
+        if not (random and scale > 0.0):
+            fill_plain(path, w, n, ohlc)
+        else:
             walk(path, w, loading, asset, key, world_ids[w], first, n)
             if known:
-                slope = (y_close - y_open - scale * path[n - 1, w]) / (n - 1)
-                i_high, i_low = extremes(path, w, n, slope, scale)
-                if high in (opening, close):
-                    i_high = 0
-                if low in (opening, close):
-                    i_low = 0
-                a = min(i_high, i_low)
-                b = max(i_high, i_low)
-                y_a = y_open if a == 0 else (y_high if a == i_high else y_low)
-                y_b = y_open if b == 0 else (y_high if b == i_high else y_low)
-                pin(path, w, 0, a, y_open, y_a, scale)
-                pin(path, w, a, b, y_a, y_b, scale)
-                pin(path, w, b, n - 1, y_b, y_close, scale)
-                for i in range(1, n - 1):
-                    price = math.exp(fold(path[i, w], y_low, y_high))
-                    path[i, w] = min(max(price, low), high)
-                if i_high > 0:
-                    path[i_high, w] = high
-                if i_low > 0:
-                    path[i_low, w] = low
+                thread(path, w, n, ohlc, scale)
             else:
-                pin(path, w, 0, n - 1, y_open, y_close, scale)
+                pin(path, w, 0, n - 1, math.log(opening), math.log(close), scale)
                 for i in range(1, n - 1):
                     path[i, w] = math.exp(path[i, w])
-        else:
-            for i in range(1, n - 1):
-                path[i, w] = math.exp(y_open + (y_close - y_open) * i / (n - 1))
-            if known and n == 3:
-                above = y_high - max(y_open, y_close)
-                path[1, w] = high if above >= min(y_open, y_close) - y_low else low
-            elif known:
-                for i in range(1, n - 1):
-                    path[i, w] = min(max(path[i, w], low), high)
         path[0, w] = opening
         path[n - 1, w] = close

@@ -175,8 +175,9 @@ def loading_of(matrix: F64) -> F64:
         for j in range(i + 1):
             rest = matrix[i, j] - loading[i, :j] @ loading[j, :j]
             if i == j:
-                loading[i, i] = math.sqrt(max(rest, 0.0))
-            elif loading[j, j] > 1e-7:
+                # Below 1e-12 is the rounding of a correlation of 1, not a variance.
+                loading[i, i] = math.sqrt(rest) if rest > 1e-12 else 0.0
+            elif loading[j, j] > 0.0:
                 loading[i, j] = rest / loading[j, j]
     return loading
 

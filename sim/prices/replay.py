@@ -180,8 +180,9 @@ class Replay(PriceProcess):
         for k, column in enumerate(self.columns):
             segments, path = self.segments[k], self.paths[k]
             step_k = min(step, int(segments.first[-1]) - 1)
-            s = int(np.searchsorted(segments.first, step_k, side="right")) - 1
-            if s != self.filled[k]:
+            s = self.filled[k]
+            if s < 0 or not segments.first[s] <= step_k < segments.first[s + 1]:
+                s = int(np.searchsorted(segments.first, step_k, side="right")) - 1
                 self._fill(k, s)
             i = step_k - int(segments.first[s])
             n = int(segments.first[s + 1] - segments.first[s])
