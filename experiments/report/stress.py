@@ -180,12 +180,13 @@ def _bad_debt(it: Page, ok: "pd.DataFrame", summary: Json, assets: list[str]) ->
         "Debt that is left when a position has no collateral any more. VaR 99 is the amount that "
         "99 of 100 worlds do not exceed; expected shortfall 99 is the mean of the worst 1%."
     )
-    charts = it.charts(
+    charts = it.side_by_side(
         figures.bad_debt_histogram(ok, summary),
         figures.exceedance(
             values, lost, "bad-debt-exceedance", "How likely is a loss of this size?", "bad debt"
         ),
         figures.bad_debt_by_fall(ok, assets[0]) if assets else None,
+        table("Bad debt in figures", ("", "USD", "95% interval"), rows) if n > 1 else "",
     )
     none = ""
     if lost["max_usd"] < 1.0:
@@ -198,12 +199,11 @@ def _bad_debt(it: Page, ok: "pd.DataFrame", summary: Json, assets: list[str]) ->
     if n >= 100 and lost["max_usd"] >= 1.0:
         caveat = text(
             f"The 99% figures rest on {plural(lost['n_worlds_beyond_99'], 'world')}. Intervals of "
-            "far tails tend to be too short: no resample holds a loss worse than the worst one "
-            "seen. With lognormal losses and 1,000 worlds, the interval of ES 99 held the truth in "
-            "83% of repetitions, not 95%."
+            "far tails tend to be too short, because no resample holds a loss worse than the worst "
+            "one seen: in a trial with 1,000 worlds and lognormal losses, the 95% interval of "
+            "expected shortfall 99 held the truth 83 times in 100."
         )
-    body = table("Bad debt in figures", ("", "USD", "95% interval"), rows) if n > 1 else ""
-    it.section("bad-debt", "Bad debt", lead, none, charts, body, caveat)
+    it.section("bad-debt", "Bad debt", lead, none, charts, caveat)
 
 
 def _liquidations(it: Page, ok: "pd.DataFrame", grid: Grid, summary: Json) -> None:
@@ -219,7 +219,7 @@ def _liquidations(it: Page, ok: "pd.DataFrame", grid: Grid, summary: Json) -> No
         return
     worst = summary["worst_world"]["world"]
     over_time = [] if grid.is_empty else [paths.timeline(grid, n), paths.backlog_fan(grid, worst)]
-    charts = it.charts(
+    charts = it.side_by_side(
         figures.liquidated_histogram(ok, summary),
         figures.hours_under_water(ok),
         *over_time,
@@ -240,7 +240,9 @@ def _liquidations(it: Page, ok: "pd.DataFrame", grid: Grid, summary: Json) -> No
             ("liquidator", "share of debt repaid, all worlds"),
             [[name, percent(share)] for name, share in top],
         )
-    it.section("liquidations", "Liquidations", lead, charts, body if n > 1 else "", who)
+    it.section(
+        "liquidations", "Liquidations", lead, charts, it.side_by_side(body if n > 1 else "", who)
+    )
 
 
 def _borrowing_power(it: Page, ok: "pd.DataFrame", summary: Json) -> None:
@@ -252,9 +254,9 @@ def _borrowing_power(it: Page, ok: "pd.DataFrame", summary: Json) -> None:
         "average. A rule that lowers the second usually lowers the first: compare designs with "
         "--multirun before calling one better."
     )
-    chart = it.charts(figures.borrowing_power(ok))
+    chart = it.side_by_side(figures.borrowing_power(ok), f"<div>{text(sentence)}</div>")
     lead = "Capital efficiency: how much borrowers get for their collateral."
-    it.section("borrowing-power", "Borrowing power", lead, text(sentence), chart)
+    it.section("borrowing-power", "Borrowing power", lead, chart)
 
 
 def _paths(it: Page, ok: "pd.DataFrame", grid: Grid, summary: Json, assets: list[str]) -> None:
@@ -276,9 +278,9 @@ def _paths(it: Page, ok: "pd.DataFrame", grid: Grid, summary: Json, assets: list
     reserves = sorted(c[12:] for c in grid.columns if c.startswith("utilisation_"))
     moved = [a for a in reserves if np.ptp(grid.values(f"utilisation_{a}")) > 0.005]
     over_time += [paths.utilisation_fan(grid, worst, a) for a in moved[:2]]
-    left = len(summary["amplification"]) - len(shown)
-    said = text(f"{plural(left, 'asset')} that hardly moved or fell less are not drawn.")
-    charts = it.charts(*over_time, figures.oracle_gap(ok))
+    left = [a for a in summary["amplification"] if a not in shown]
+    said = text(f"Not drawn, because they fell less or hardly moved: {', '.join(left)}.")
+    charts = it.side_by_side(*over_time, figures.oracle_gap(ok))
     it.section("paths", "Prices, oracle, gas", lead, charts, said if left else "", transactions)
 
 
@@ -327,7 +329,7 @@ def _amplification(it: Page, summary: Json, assets: list[str]) -> None:
         "95% of worlds below",
     )  # fmt: skip
     many = summary["worlds"]["n_ok"] > 1
-    chart = it.charts(figures.amplification(summary, assets)) if many else ""
+    chart = it.side_by_side(figures.amplification(summary, assets)) if many else ""
     body = table("Deepest fall from the starting price", headers, rows)
     it.section("amplification", "Amplification", lead, chart, body)
 
@@ -353,7 +355,7 @@ def _parties(it: Page, summary: Json) -> None:
         "collateral and the network's gas take the rest."
     )
     it.section(
-        "parties", "Who lost, who gained", lead, it.charts(figures.parties(summary)),
+        "parties", "Who lost, who gained", lead, it.side_by_side(figures.parties(summary)),
         table("Gain or loss per world, USD", headers, rows), text(caveat),
     )  # fmt: skip
 
@@ -379,7 +381,7 @@ def _worst_world(
     )
     chart = ""
     if asset is not None and not grid.is_empty and f"price_{asset}" in grid.columns:
-        chart = it.charts(paths.worst_world(grid, world, asset, events))
+        chart = it.side_by_side(paths.worst_world(grid, world, asset, events))
     body = _largest(events) if len(events) else text("No liquidation took place in it.")
     again = text(
         "A world's path depends on the seed and its id alone, so it can be run again by itself, "
@@ -404,7 +406,8 @@ def _largest(events: "pd.DataFrame") -> str:
         "time, UTC" if dated else "step", "liquidator", "position", "collateral → debt",
         "debt repaid", "collateral seized", "bad debt", "gas", "health factor",
     )  # fmt: skip
-    return table(f"Its {len(rows)} largest liquidations", headers, rows)
+    title = f"Its {len(rows)} largest liquidations" if len(rows) > 1 else "Its only liquidation"
+    return table(title, headers, rows, left=(1, 3))
 
 
 def _failed(it: Page, worlds: "pd.DataFrame") -> None:
@@ -412,8 +415,8 @@ def _failed(it: Page, worlds: "pd.DataFrame") -> None:
     if failed.empty:
         return
     lead = (
-        f"{plural(len(failed), 'world')} ended in an error and are in none of the figures above. "
-        "The same command run again does not repeat them unless the configuration changes."
+        f"{plural(len(failed), 'world')} ended in an error and are in none of the figures above; "
+        "alike messages are grouped."
     )
     rows, traces = [], []
     for message, group in failed.groupby(failed["error"].fillna("no message").astype(str)):
