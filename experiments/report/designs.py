@@ -41,7 +41,8 @@ def differences(found: Json) -> Chart | None:
     names = ", ".join(p["name"] for p in found["parameters"].values())
     caption = (
         f"Each row is a design ({names}). Mean bad debt minus that of the baseline, with 95% "
-        "bootstrap intervals of the paired difference. Green: less; red: more; grey: these worlds do not tell."
+        "bootstrap intervals of the paired difference. Green: less; red: more; grey: these worlds "
+        "do not tell."
     )
     caption += f" The {left_out} designs in the middle are not drawn." if left_out > 0 else ""
     ticks = charts.nice_ticks(min(0.0, *low), max(0.0, *high))
@@ -208,6 +209,7 @@ def trade_off(found: Json, name: str) -> Chart | None:
                 "y": charts.rounded(risk), "line": {"color": color, "width": 1, "dash": "dot"},
                 "marker": {"color": color, "symbol": symbol,
                            "size": 16 if label == "baseline" else 10, "line": {"width": 2}},
+                "cliponaxis": False,
                 "text": [
                     f"{d['label']}<br>{name} {money(r)}, borrowing power "
                     f"{percent(d['borrowing_power'])}"

@@ -178,6 +178,8 @@ def simple_histogram(
     if values.size < 2 or np.ptp(values) <= 1e-6 * max(abs(float(values.max())), 1e-9):
         return None
     edges = np.linspace(values.min(), values.max(), charts.bins(values)[0].size)
+    if form == ".1%" and np.ptp(values) < 0.01:
+        form = ".2%"
     trace = charts.bars(values, edges, charts.TEAL, "worlds", form)
     trace["showlegend"] = False
     x = charts.axis(unit, tickformat=form if form.endswith("%") else None)

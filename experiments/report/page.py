@@ -99,6 +99,7 @@ def table(
 
     The first column names the row; numbers align right, the columns in `left` (words) do not.
     """
+    label = escape(caption, quote=True)
     at = ['class="left"' if i in left else "" for i in range(len(headers))]
     cells = "".join(f'<th scope="col" {at[i]}>{escape(h)}</th>' for i, h in enumerate(headers))
     head = f"<thead><tr>{cells}</tr></thead>" if any(headers) else ""
@@ -109,9 +110,9 @@ def table(
         for row in rows
     )
     return (
-        f'<div class="table" tabindex="0" role="region" aria-label="{escape(caption, quote=True)}">'
-        f"<table><caption>{escape(caption)}</caption>{head}"
-        f"<tbody>{body}</tbody></table></div>"
+        f'<div class="block"><h3>{escape(caption)}</h3><div class="table" tabindex="0" '
+        f'role="region" aria-label="{label}"><table aria-label="{label}">{head}'
+        f"<tbody>{body}</tbody></table></div></div>"
     )
 
 

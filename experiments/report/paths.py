@@ -23,11 +23,12 @@ def _fan_chart(
     """Fan of all worlds with the worst one drawn over it."""
     x = grid.x()
     many = grid.worlds.size > 1
+    color = charts.RED if many else charts.BLUE
     data = charts.fan(x, grid.bands(values), form=form) if many else []
     row = values[int(np.searchsorted(grid.worlds, worst))][grid.shown]
     dash: Json = {"dash": "dot"} if many else {}
     hover = f"world {worst}: %{{y:{form}}}<extra></extra>"
-    data.append(charts.line(x, row, "worst world", charts.RED, line=dash, hovertemplate=hover))
+    data.append(charts.line(x, row, "worst world", color, line=dash, hovertemplate=hover))
     return Chart(
         key=key, title=title, caption=caption, data=data,
         layout=charts.layout(time_axis(grid), y, hovermode="x unified"),
@@ -44,7 +45,9 @@ def price_fan(grid: Grid, worst: int, asset: str) -> Chart:
     """Market price over time."""
     caption = (
         "Half of the worlds lie in the dark band at each moment, nine in ten in the light one. "
-        f"The dotted line is world {worst}, the one with the most bad debt, not a typical one."
+        f"The dotted line is world {worst}, the worst one, not a typical one."
+        if grid.worlds.size > 1
+        else "Price at which collateral can be sold, in the one world that was run."
     )
     return _fan_chart(
         grid, worst, grid.values(f"price_{asset}"), f"price-{asset}", f"Market price of {asset}",
@@ -135,10 +138,11 @@ def timeline(grid: Grid, n_worlds: int) -> Chart | None:
             hovertemplate="mean: %{y:$,.3s}<extra></extra>",
         )
     )  # fmt: skip
-    caption = (
-        f"Debt repaid by liquidators in each stretch of {minutes:,.0f} minutes. Where the dashed "
-        "mean stands far above the median, a few worlds carry most of it."
-    )
+    caption = f"Debt repaid by liquidators in each stretch of {minutes:,.0f} minutes."
+    if n_worlds > 1:
+        caption += (
+            " Where the dashed mean stands far above the median, a few worlds carry most of it."
+        )
     return Chart(
         key="timeline", title="When liquidations happen", caption=caption, data=data,
         layout=charts.layout(

@@ -11,7 +11,7 @@ from experiments.report import figures, page, paths
 from experiments.report.grid import Grid
 from experiments.report.page import Page, cards, details, note, table, text
 from experiments.report.words import headline, interval, money, number, percent, plural
-from experiments.summary import PARTIES, finished
+from experiments.summary import DUST_USD, PARTIES, finished
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,10 +123,20 @@ def _overview(it: Page, summary: Json) -> None:
     n = summary["worlds"]["n_ok"]
     lost, sold, water = summary["bad_debt"], summary["liquidations"], summary["under_water"]
     share = lost["share_of_initial_debt"]["value"]
+    names = {
+        "mean_usd": "Mean bad debt",
+        "var_99_usd": "Bad debt, VaR 99",
+        "es_99_usd": "Bad debt, expected shortfall 99",
+    }
+    # Resampling zeros gives an interval of no width: true of these worlds, misleading about risk.
+    none_seen = lost["max_usd"] < DUST_USD and n > 1
     items = [
-        ("Mean bad debt", *_shown(lost["mean_usd"], money, n)),
-        ("Bad debt, VaR 99", *_shown(lost["var_99_usd"], money, n)),
-        ("Bad debt, expected shortfall 99", *_shown(lost["es_99_usd"], money, n)),
+        *(
+            (name, money(lost[key]["value"]), f"none seen in {n:,} worlds")
+            if none_seen
+            else (name, *_shown(lost[key], money, n))
+            for key, name in names.items()
+        ),
         ("Probability of any bad debt", *_shown(lost["probability_any"], percent, n)),
         ("Mean bad debt per $1,000 lent", money(1000.0 * share), "of the debt at the start"),
         (
@@ -186,17 +196,19 @@ def _bad_debt(it: Page, ok: "pd.DataFrame", summary: Json, assets: list[str]) ->
             values, lost, "bad-debt-exceedance", "How likely is a loss of this size?", "bad debt"
         ),
         figures.bad_debt_by_fall(ok, assets[0]) if assets else None,
-        table("Bad debt in figures", ("", "USD", "95% interval"), rows) if n > 1 else "",
+        table("Bad debt in figures", ("", "USD", "95% interval"), rows)
+        if n > 1 and lost["max_usd"] >= DUST_USD
+        else "",
     )
     none = ""
-    if lost["max_usd"] < 1.0:
+    if lost["max_usd"] < DUST_USD:
         chance = percent(lost["probability_any"]["high_95"])
         none = text(
             f"No bad debt in {plural(n, 'world')}, so there is no distribution to draw.",
             f"A probability of up to {chance} is compatible with that." if n > 1 else "",
         )
     caveat = ""
-    if n >= 100 and lost["max_usd"] >= 1.0:
+    if n >= 100 and lost["max_usd"] >= DUST_USD:
         caveat = text(
             f"The 99% figures rest on {plural(lost['n_worlds_beyond_99'], 'world')}. Intervals of "
             "far tails tend to be too short, because no resample holds a loss worse than the worst "
@@ -251,8 +263,8 @@ def _borrowing_power(it: Page, ok: "pd.DataFrame", summary: Json) -> None:
     sentence = (
         f"A dollar of collateral carried {percent(power['mean']['value'])} of debt at the start, "
         f"and each $1,000 of that debt left {money(1000.0 * share['value'])} of bad debt on "
-        "average. A rule that lowers the second usually lowers the first: compare designs with "
-        "--multirun before calling one better."
+        "average. A rule that lowers the second usually lowers the first: compare designs in "
+        "a multirun sweep before calling one better."
     )
     chart = it.side_by_side(figures.borrowing_power(ok), f"<div>{text(sentence)}</div>")
     lead = "Capital efficiency: how much borrowers get for their collateral."
@@ -384,8 +396,9 @@ def _worst_world(
         chart = it.side_by_side(paths.worst_world(grid, world, asset, events))
     body = _largest(events) if len(events) else text("No liquidation took place in it.")
     again = text(
+        "Worst means most bad debt; without any, the largest debt that stood liquidatable.",
         "A world's path depends on the seed and its id alone, so it can be run again by itself, "
-        "bit for bit."
+        "bit for bit.",
     )
     it.section("worst-world", "The worst world", lead, chart, body, again)
 

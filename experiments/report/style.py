@@ -38,14 +38,14 @@ letter-spacing:0;margin-top:3px}
 .chart.wide{grid-column:1/-1}
 .plot{width:100%}
 figcaption{font-size:14px;color:var(--muted);line-height:1.5;max-width:80ch;margin-top:4px}
-.table{overflow-x:auto;margin:14px 0 20px;
+.block{min-width:0;margin:14px 0 20px}.grid .block{margin:0}
+.table{overflow-x:auto;
 background:linear-gradient(90deg,#fff 30%,#fff0) 0 0/36px 100% no-repeat local,
 linear-gradient(270deg,#fff 30%,#fff0) 100% 0/36px 100% no-repeat local,
 linear-gradient(90deg,#1720332e,#17203300) 0 0/10px 100% no-repeat scroll,
 linear-gradient(270deg,#1720332e,#17203300) 100% 0/10px 100% no-repeat scroll}
-.grid .table{margin:0;min-width:0}.grid table{width:100%}
+.grid table{width:100%}
 table{border-collapse:collapse;font-size:14.5px;font-variant-numeric:tabular-nums;min-width:50%}
-caption{text-align:left;font-weight:600;padding-bottom:6px;font-size:16px}
 th,td{padding:7px 18px 7px 0;text-align:right;border-bottom:1px solid var(--rule);
 white-space:nowrap;vertical-align:top}
 th:first-child{text-align:left}
@@ -78,7 +78,7 @@ th{white-space:normal;min-width:52px}thead th{vertical-align:bottom}
 nav,.modebar{display:none!important}body{font-size:11pt}
 header,main{max-width:none;padding:0}
 section{padding:14pt 0 4pt}.grid{gap:14pt}
-.chart,.card,tr{break-inside:avoid}h2,h3,caption{break-after:avoid}
+.chart,.card,tr{break-inside:avoid}h2,h3{break-after:avoid}
 .table{overflow:visible}}
 """
 

@@ -301,7 +301,8 @@ def _design_table(found: Json) -> str:
         ]
         for d in _in_order(found)
     ]  # fmt: skip
-    return table("Bad debt of each design; the first row is the baseline", headers, rows)
+    title = "Bad debt of each design; the first row is the baseline"
+    return table(title, headers, rows, left=range(len(names)))
 
 
 def _difference_table(found: Json) -> str:
@@ -321,7 +322,8 @@ def _difference_table(found: Json) -> str:
                 money(far["value"]), interval(far, money), f"{d['difference']['n_common']:,}",
             ]
         )  # fmt: skip
-    return table("Difference from the baseline, world by world", headers, rows)
+    title = "Difference of bad debt from the baseline, world by world"
+    return table(title, headers, rows, left=range(len(names)))
 
 
 def _shape_charts(it: Page, found: Json) -> str:

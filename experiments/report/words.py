@@ -11,6 +11,7 @@ def _significant(value: float, digits: int = 3) -> str:
     """Round to significant digits, without exponent and without trailing noise."""
     if value == 0.0:
         return "0"
+    value = float(f"{value:.{digits}g}")  # rounding may carry into another digit: 999.6 to 1000
     places = max(digits - 1 - math.floor(math.log10(abs(value))), 0)
     return f"{value:,.{places}f}"
 
