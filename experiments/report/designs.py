@@ -208,7 +208,8 @@ def trade_off(found: Json, name: str) -> Chart | None:
                 "name": label, "x": charts.rounded([d["borrowing_power"] for d in members]),
                 "y": charts.rounded(risk), "line": {"color": color, "width": 1, "dash": "dot"},
                 "marker": {"color": color, "symbol": symbol,
-                           "size": 16 if label == "baseline" else 10, "line": {"width": 2}},
+                           "size": 16 if label == "baseline" else 10,
+                           "line": {"width": 2, "color": color}},
                 "cliponaxis": False,
                 "text": [
                     f"{d['label']}<br>{name} {money(r)}, borrowing power "

@@ -74,11 +74,15 @@ table{font-size:13.5px;min-width:100%}th,td{padding:7px 10px 7px 0}
 th{white-space:normal;min-width:52px}thead th{vertical-align:bottom}
 .cards{gap:8px}
 .card{padding:10px 12px}.card dd{font-size:20px}section{padding-top:26px}}
+.printing header,.printing main{width:700px;max-width:none;margin:0;padding:0}
+.printing .grid{grid-template-columns:repeat(2,minmax(0,1fr));gap:16px 20px}
+.printing .cards{grid-template-columns:repeat(4,minmax(0,1fr));gap:8px}
+.printing .card{padding:9px 11px}.printing .card dd{font-size:19px}
+.printing table{font-size:12px}.printing th,.printing td{padding:4px 10px 4px 0}
 @media print{
-nav,.modebar{display:none!important}body{font-size:11pt}
-header,main{max-width:none;padding:0}
-section{padding:14pt 0 4pt}.grid{gap:14pt}
-.chart,.card,tr{break-inside:avoid}h2,h3{break-after:avoid}
+nav{display:none}body{font-size:14px}figcaption{font-size:12px}
+section{padding:16px 0 4px}
+.chart,.card,tr,p{break-inside:avoid}h2,h3,.lead{break-after:avoid}
 .table{overflow:visible}}
 """
 
@@ -114,11 +118,17 @@ function some(){
   if(next<ids.length){setTimeout(some,0);}else{document.body.dataset.drawn='yes';}
 }
 some();
-function resize(){ids.forEach(function(id,i){
-  if(i<next){Plotly.Plots.resize(document.getElementById(id));}});}
+// Plotly.Plots.resize waits, and a printer does not: set the size at once.
+function fit(fixed){ids.forEach(function(id){
+  var place=document.getElementById(id);
+  Plotly.relayout(place,fixed?{width:place.clientWidth,height:place.clientHeight}
+    :{width:null,height:null,autosize:true});});}
+// Paper has no layout of its own before it is printed: take its width first, then fit figures.
 window.addEventListener('beforeprint',function(){
+  document.body.classList.add('printing');
   while(next<ids.length){draw(ids[next]);next+=1;}
-  document.querySelectorAll('details').forEach(function(it){it.open=true;});resize();});
-window.addEventListener('afterprint',resize);
+  document.querySelectorAll('details').forEach(function(it){it.open=true;});fit(true);});
+window.addEventListener('afterprint',function(){
+  document.body.classList.remove('printing');fit(false);});
 })();
 """
