@@ -25,10 +25,11 @@ def _fan_chart(
     many = grid.worlds.size > 1
     color = charts.RED if many else charts.BLUE
     data = charts.fan(x, grid.bands(values), form=form) if many else []
-    row = values[int(np.searchsorted(grid.worlds, worst))][grid.shown]
-    dash: Json = {"dash": "dot"} if many else {}
-    hover = f"world {worst}: %{{y:{form}}}<extra></extra>"
-    data.append(charts.line(x, row, "worst world", color, line=dash, hovertemplate=hover))
+    if grid.has(worst):
+        row = values[int(np.searchsorted(grid.worlds, worst))][grid.shown]
+        dash: Json = {"dash": "dot"} if many else {}
+        hover = f"world {worst}: %{{y:{form}}}<extra></extra>"
+        data.append(charts.line(x, row, "worst world", color, line=dash, hovertemplate=hover))
     return Chart(
         key=key, title=title, caption=caption, data=data,
         layout=charts.layout(time_axis(grid), y, hovermode="x unified"),

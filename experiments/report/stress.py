@@ -392,7 +392,7 @@ def _worst_world(
         + (f"; at the worst moment {falls}." if falls else ".")
     )
     chart = ""
-    if asset is not None and not grid.is_empty and f"price_{asset}" in grid.columns:
+    if asset is not None and grid.has(world) and f"price_{asset}" in grid.columns:
         chart = it.side_by_side(paths.worst_world(grid, world, asset, events))
     body = _largest(events) if len(events) else text("No liquidation took place in it.")
     again = text(

@@ -144,6 +144,19 @@ def test_grid_of_an_incomplete_series_and_of_a_clock_from_zero(fake_run):
     np.testing.assert_array_equal(values[np.isfinite(values)], full[np.isfinite(values)])
 
 
+def test_worst_world_whose_series_was_not_recorded(fake_run, read, figures_in):
+    run = fake_run(40)
+    found = summaries.summarise(run.worlds, run.series, run.liquidations, n_resamples=50)
+    worst = found["worst_world"]["world"]
+    series = run.series[run.series["world"] != worst]
+    html = stress.render(run.worlds, series, run.liquidations, run.manifest, found)
+    read(html)
+    figures = figures_in(html)
+    assert "figure-worst-world" not in figures
+    assert [t["name"] for t in figures["figure-price-WETH"]["data"]][-1] == "median"
+    assert "largest liquidations" in html
+
+
 def test_write_replaces_the_page_and_leaves_nothing_else(fake_run, tmp_path):
     run = fake_run(5)
     found = summaries.summarise(run.worlds, run.series, run.liquidations)
