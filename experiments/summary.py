@@ -53,7 +53,7 @@ def assets_of(worlds: "pd.DataFrame") -> list[str]:
 
 
 def party_results(worlds: "pd.DataFrame") -> dict[str, F64]:
-    """What each party gained or lost in each world that finished.
+    """Return what each party gained or lost in each world that finished.
 
     Parameters
     ----------

@@ -5,13 +5,12 @@ page is one that was put there; arrays are rounded to five digits to keep the pa
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from experiments.report.words import money
 from sim.kernel import F64
 
 Json = dict[str, Any]
@@ -75,21 +74,32 @@ def usd_axis(title: str = "", **more: Any) -> Json:
     return axis(title, **shape)
 
 
-def usd_log_axis(low: float, high: float, title: str = "", **more: Any) -> Json:
-    """Logarithmic axis of dollar amounts with ticks at 1, 2, 5 or at the decades."""
-    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
+def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten that span a range with at most `most` ticks."""
+    span = max(high - low, 1e-12)
+    power = 10.0 ** math.floor(math.log10(span / most))
+    step = next(s * power for s in (1.0, 2.0, 5.0, 10.0, 20.0) if span / (s * power) < most)
+    return [step * i for i in range(math.floor(low / step), math.ceil(high / step) + 1)]
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Ticks at 1, 2, 5 or at decades, so many that three to eight fall into the range."""
     span = math.log10(high / low)
-    steps = (1.0, 2.0, 5.0) if span < 1.4 else (1.0, 3.0) if span < 2.2 else (1.0,)
-    if span > 5.0:
-        decades = range(decades.start - decades.start % 2, decades.stop, 2)
-    ticks = [s * 10.0**d for d in decades for s in steps]
-    ticks = [t for t in ticks if 0.6 * low <= t <= 1.7 * high]
-    shape: Json = {
-        "type": "log", "tickvals": ticks, "ticktext": [money(t) for t in ticks],
-        "range": [math.log10(low) - 0.04 * span - 0.02, math.log10(high) + 0.04 * span + 0.02],
-    }  # fmt: skip
-    shape.update(more)
-    return axis(title, **shape)
+    steps = (1.0, 2.0, 5.0) if span < 1.9 else (1.0, 3.0) if span < 2.8 else (1.0,)
+    every = 1 if span < 6.0 else 2
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [s * 10.0**d for d in decades if d % every == 0 for s in steps]
+    return [t for t in ticks if 0.75 * low <= t <= 1.35 * high]
+
+
+def log_axis(low: float, high: float, title: str, show: Callable[[float], str]) -> Json:
+    """Logarithmic axis over a range, its ticks written by `show`."""
+    ticks = log_ticks(low, high)
+    pad = 0.03 * math.log10(high / low) + 0.02
+    return axis(
+        title, type="log", tickvals=ticks, ticktext=[show(t) for t in ticks],
+        range=[math.log10(low) - pad, math.log10(high) + pad],
+    )  # fmt: skip
 
 
 def layout(x: Json, y: Json, **more: Any) -> Json:

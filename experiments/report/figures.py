@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments.report import charts
 from experiments.report.charts import Chart, Json
-from experiments.report.words import money, number, percent, plural
+from experiments.report.words import money, number, percent, plural, short_money
 from experiments.summary import DUST_USD, PARTIES, assets_of
 from sim.kernel import F64
 from sim.metrics import tail
@@ -38,7 +38,7 @@ def histogram(
         if at is not None and (not is_log or at > 0.0)
     ]
     x = (
-        charts.usd_log_axis(float(edges[0]), float(edges[-1]), "USD, logarithmic scale")
+        charts.log_axis(float(edges[0]), float(edges[-1]), "USD, logarithmic scale", short_money)
         if is_log
         else charts.usd_axis("USD")
     )
@@ -178,6 +178,8 @@ def simple_histogram(
     if values.size < 2 or np.ptp(values) <= 1e-6 * max(abs(float(values.max())), 1e-9):
         return None
     edges = np.linspace(values.min(), values.max(), charts.bins(values)[0].size)
+    if form == ".1%" and np.ptp(values) < 0.01:
+        form = ".2%"
     trace = charts.bars(values, edges, charts.TEAL, "worlds", form)
     trace["showlegend"] = False
     x = charts.axis(unit, tickformat=form if form.endswith("%") else None)
@@ -221,12 +223,12 @@ def amplification(summary: Json, assets: list[str]) -> Chart | None:
     }  # fmt: skip
     caption = (
         "Deepest fall with liquidations and their price impact, minus the deepest fall of the same "
-        "prices without them, on the same random numbers. Box: middle half of the worlds; "
-        "whiskers: 5 to 95%; zero: the market did no harm to itself. A negative value means that "
-        "arbitrage or rebounding demand held the low up."
+        "prices without them, on the same random numbers, in percent of the starting price. Box: "
+        "middle half of the worlds; whiskers: 5 to 95%; zero: the market did no harm to itself. "
+        "Below zero, trading held the low up."
     )
     x = charts.axis(
-        "extra fall, percentage points of the starting price", tickformat=".1%", zeroline=True,
+        "extra fall", tickformat=".1%", zeroline=True,
         zerolinecolor=charts.GREY,
     )  # fmt: skip
     y = charts.axis("", autorange="reversed", type="category")
@@ -272,7 +274,11 @@ def parties(summary: Json) -> Chart | None:
         "counted). Suppliers: interest less uncovered bad debt. Liquidators and arbitrageurs: "
         "change in wealth after gas. Protocol: fees and reserves."
     )
-    x = charts.usd_axis("gain or loss per world", zeroline=True, zerolinecolor=charts.INK)
+    ticks = charts.nice_ticks(min(0.0, *means, *low), max(0.0, *means, *high))
+    x = charts.axis(
+        "gain or loss per world, USD", tickvals=ticks, ticktext=[short_money(t) for t in ticks],
+        zeroline=True, zerolinecolor=charts.INK,
+    )  # fmt: skip
     y = charts.axis("", autorange="reversed", ticks="")
     return Chart(
         key="parties", title="Gain or loss of each party", caption=caption, data=[trace, spans],

@@ -80,6 +80,10 @@ class Grid:
         wide = wide.reindex(index=self.worlds, columns=self.steps)
         return np.asarray(wide, dtype=np.float64)
 
+    def has(self, world: int) -> bool:
+        """Whether the series of this world was recorded."""
+        return not self.is_empty and bool(np.isin(world, self.worlds))
+
     def row(self, world: int, column: str) -> F64:
         """Return one world's values over time."""
         return np.asarray(self.values(column)[int(np.searchsorted(self.worlds, world))])

@@ -6,7 +6,7 @@ are drawn by `_SCRIPT`, which also adapts them to narrow screens and to paper.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from html import escape
 from typing import Any
 
@@ -36,20 +36,21 @@ class Page:
         text = f'<p class="lead">{escape(lead)}</p>' if lead else ""
         self._sections.append((key, title, text + body))
 
-    def charts(self, *charts: Chart | None) -> str:
-        """Place charts side by side where there is room; None is left out."""
-        present = [c for c in charts if c is not None]
-        if not present:
-            return ""
-        return f'<div class="grid">{"".join(self._place(c) for c in present)}</div>'
+    def side_by_side(self, *blocks: Chart | str | None) -> str:
+        """Place charts and HTML blocks two in a row where there is room; None is left out."""
+        present = [self._place(b) if isinstance(b, Chart) else b for b in blocks if b]
+        return f'<div class="grid">{"".join(present)}</div>' if present else ""
 
     def _place(self, chart: Chart) -> str:
-        self._figures[chart.key] = {"data": chart.data, "layout": chart.layout}
+        key = f"figure-{chart.key}"
+        if key in self._figures:
+            raise ValueError(f"chart keys must differ within a page, got {chart.key!r} twice")
+        self._figures[key] = {"data": chart.data, "layout": chart.layout}
         wide = " wide" if chart.wide else ""
         label = escape(f"{chart.title}. {chart.caption}", quote=True)
         return (
             f'<figure class="chart{wide}"><h3>{escape(chart.title)}</h3>'
-            f'<div class="plot" id="{chart.key}" style="height:{chart.height}px" role="img" '
+            f'<div class="plot" id="{key}" style="height:{chart.height}px" role="img" '
             f'aria-label="{label}"></div><figcaption>{escape(chart.caption)}</figcaption></figure>'
         )
 
@@ -88,19 +89,30 @@ def cards(items: Iterable[tuple[str, str, str]]) -> str:
     return f'<dl class="cards">{inner}</dl>'
 
 
-def table(caption: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Table that scrolls sideways on a narrow screen; the first column names the row."""
-    head = "".join(f'<th scope="col">{escape(h)}</th>' for h in headers)
+def table(
+    caption: str,
+    headers: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    left: Collection[int] = (),
+) -> str:
+    """Table that scrolls sideways on a narrow screen.
+
+    The first column names the row; numbers align right, the columns in `left` (words) do not.
+    """
+    label = escape(caption, quote=True)
+    at = ['class="left"' if i in left else "" for i in range(len(headers))]
+    cells = "".join(f'<th scope="col" {at[i]}>{escape(h)}</th>' for i, h in enumerate(headers))
+    head = f"<thead><tr>{cells}</tr></thead>" if any(headers) else ""
     body = "".join(
         f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
+        + "".join(f"<td {at[i]}>{escape(cell)}</td>" for i, cell in enumerate(row) if i)
         + "</tr>"
         for row in rows
     )
     return (
-        f'<div class="table" tabindex="0" role="region" aria-label="{escape(caption, quote=True)}">'
-        f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table></div>"
+        f'<div class="block"><h3>{escape(caption)}</h3><div class="table" tabindex="0" '
+        f'role="region" aria-label="{label}"><table aria-label="{label}">{head}'
+        f"<tbody>{body}</tbody></table></div></div>"
     )
 
 

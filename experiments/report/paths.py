@@ -7,7 +7,7 @@ import numpy as np
 from experiments.report import charts
 from experiments.report.charts import Chart, Json
 from experiments.report.grid import Grid, quantile_bands
-from experiments.report.words import money
+from experiments.report.words import money, number
 from sim.kernel import F64, I64
 
 if TYPE_CHECKING:
@@ -23,12 +23,13 @@ def _fan_chart(
     """Fan of all worlds with the worst one drawn over it."""
     x = grid.x()
     many = grid.worlds.size > 1
+    color = charts.RED if many else charts.BLUE
     data = charts.fan(x, grid.bands(values), form=form) if many else []
-    row = values[int(np.searchsorted(grid.worlds, worst))][grid.shown]
-    dash: Json = {"dash": "dot"} if many else {}
-    hover = f"world {worst}: %{{y:{form}}}<extra></extra>"
-    name = f"worst world ({worst})"
-    data.append(charts.line(x, row, name, charts.RED, line=dash, hovertemplate=hover))
+    if grid.has(worst):
+        row = values[int(np.searchsorted(grid.worlds, worst))][grid.shown]
+        dash: Json = {"dash": "dot"} if many else {}
+        hover = f"world {worst}: %{{y:{form}}}<extra></extra>"
+        data.append(charts.line(x, row, "worst world", color, line=dash, hovertemplate=hover))
     return Chart(
         key=key, title=title, caption=caption, data=data,
         layout=charts.layout(time_axis(grid), y, hovermode="x unified"),
@@ -45,7 +46,9 @@ def price_fan(grid: Grid, worst: int, asset: str) -> Chart:
     """Market price over time."""
     caption = (
         "Half of the worlds lie in the dark band at each moment, nine in ten in the light one. "
-        "The dotted line is the single world with the most bad debt, not a typical one."
+        f"The dotted line is world {worst}, the worst one, not a typical one."
+        if grid.worlds.size > 1
+        else "Price at which collateral can be sold, in the one world that was run."
     )
     return _fan_chart(
         grid, worst, grid.values(f"price_{asset}"), f"price-{asset}", f"Market price of {asset}",
@@ -79,12 +82,13 @@ def gap_fan(grid: Grid, worst: int, asset: str) -> Chart:
 
 
 def base_fee_fan(grid: Grid, worst: int) -> Chart:
-    """Base fee over time, on a logarithmic axis when it spans more than a factor of 20."""
+    """Draw the base fee over time, logarithmic where it spans more than a factor of 20."""
     values = grid.values("base_fee_gwei")
     positive = values[np.isfinite(values) & (values > 0.0)]
     y = charts.axis("gwei", rangemode="tozero")
     if positive.size and positive.max() > 20.0 * positive.min():
-        y = charts.axis("gwei, logarithmic scale", type="log", dtick=1, tickformat=",~r")
+        low, high = float(positive.min()), float(positive.max())
+        y = charts.log_axis(low, high, "gwei, logarithmic scale", number)
     caption = (
         "What it costs to get into a block. Liquidators with a gas cap below this line, and the "
         "oracle's updates, have to wait."
@@ -135,10 +139,11 @@ def timeline(grid: Grid, n_worlds: int) -> Chart | None:
             hovertemplate="mean: %{y:$,.3s}<extra></extra>",
         )
     )  # fmt: skip
-    caption = (
-        f"Debt repaid by liquidators in each stretch of {minutes:,.0f} minutes. Where the dashed "
-        "mean stands far above the median, a few worlds carry most of it."
-    )
+    caption = f"Debt repaid by liquidators in each stretch of {minutes:,.0f} minutes."
+    if n_worlds > 1:
+        caption += (
+            " Where the dashed mean stands far above the median, a few worlds carry most of it."
+        )
     return Chart(
         key="timeline", title="When liquidations happen", caption=caption, data=data,
         layout=charts.layout(
@@ -162,21 +167,24 @@ def worst_world(grid: Grid, world: int, asset: str, events: "pd.DataFrame") -> C
         return charts.line(x, values, label, color, hovertemplate=hover, **axes, **more)
 
     data = [
-        panel(0, f"fundamental_{asset}", "without feedback", charts.GREY, ",.5~g",
+        panel(0, f"fundamental_{asset}", "no feedback", charts.GREY, ",.5~g",
               line={"width": 1.5, "dash": "dot"}),
         panel(0, f"oracle_{asset}", "oracle", charts.AMBER, ",.5~g", line={"shape": "hv"}),
         panel(0, f"price_{asset}", "market", charts.BLUE, ",.5~g"),
         *_markers(grid, world, asset, events),
         panel(1, "liquidatable_debt_usd", "liquidatable", charts.PURPLE, "$,.3s",
               fill="tozeroy", fillcolor=charts.tint(charts.PURPLE, 0.15), showlegend=False),
-        panel(2, "liquidated_debt_usd", "liquidated", charts.TEAL, "$,.3s"),
-        panel(2, "bad_debt_usd", "bad debt", charts.RED, "$,.3s"),
+        panel(2, "liquidated_debt_usd", "liquidated", charts.TEAL, "$,.3s",
+              showlegend=False),
+        panel(2, "bad_debt_usd", "bad debt", charts.RED, "$,.3s",
+              showlegend=False),
         panel(3, "base_fee_gwei", "base fee", charts.INK, ",.4~g", showlegend=False),
     ]  # fmt: skip
     titles = (
         f"Price of {asset}, USD; circles: liquidations",
         "Liquidatable debt that stands",
-        "Liquidated debt and bad debt, cumulative",
+        f'Cumulative <b style="color:{charts.TEAL}">liquidated debt</b>, '
+        f'<b style="color:{charts.RED}">bad debt</b>',
         "Base fee, gwei",
     )
     notes = [

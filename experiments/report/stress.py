@@ -11,7 +11,7 @@ from experiments.report import figures, page, paths
 from experiments.report.grid import Grid
 from experiments.report.page import Page, cards, details, note, table, text
 from experiments.report.words import headline, interval, money, number, percent, plural
-from experiments.summary import PARTIES, finished
+from experiments.summary import DUST_USD, PARTIES, finished
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,10 +123,20 @@ def _overview(it: Page, summary: Json) -> None:
     n = summary["worlds"]["n_ok"]
     lost, sold, water = summary["bad_debt"], summary["liquidations"], summary["under_water"]
     share = lost["share_of_initial_debt"]["value"]
+    names = {
+        "mean_usd": "Mean bad debt",
+        "var_99_usd": "Bad debt, VaR 99",
+        "es_99_usd": "Bad debt, expected shortfall 99",
+    }
+    # Resampling zeros gives an interval of no width: true of these worlds, misleading about risk.
+    none_seen = lost["max_usd"] < DUST_USD and n > 1
     items = [
-        ("Mean bad debt", *_shown(lost["mean_usd"], money, n)),
-        ("Bad debt, VaR 99", *_shown(lost["var_99_usd"], money, n)),
-        ("Bad debt, expected shortfall 99", *_shown(lost["es_99_usd"], money, n)),
+        *(
+            (name, money(lost[key]["value"]), f"none seen in {n:,} worlds")
+            if none_seen
+            else (name, *_shown(lost[key], money, n))
+            for key, name in names.items()
+        ),
         ("Probability of any bad debt", *_shown(lost["probability_any"], percent, n)),
         ("Mean bad debt per $1,000 lent", money(1000.0 * share), "of the debt at the start"),
         (
@@ -180,30 +190,32 @@ def _bad_debt(it: Page, ok: "pd.DataFrame", summary: Json, assets: list[str]) ->
         "Debt that is left when a position has no collateral any more. VaR 99 is the amount that "
         "99 of 100 worlds do not exceed; expected shortfall 99 is the mean of the worst 1%."
     )
-    charts = it.charts(
+    charts = it.side_by_side(
         figures.bad_debt_histogram(ok, summary),
         figures.exceedance(
             values, lost, "bad-debt-exceedance", "How likely is a loss of this size?", "bad debt"
         ),
         figures.bad_debt_by_fall(ok, assets[0]) if assets else None,
+        table("Bad debt in figures", ("", "USD", "95% interval"), rows)
+        if n > 1 and lost["max_usd"] >= DUST_USD
+        else "",
     )
     none = ""
-    if lost["max_usd"] < 1.0:
+    if lost["max_usd"] < DUST_USD:
         chance = percent(lost["probability_any"]["high_95"])
         none = text(
             f"No bad debt in {plural(n, 'world')}, so there is no distribution to draw.",
             f"A probability of up to {chance} is compatible with that." if n > 1 else "",
         )
     caveat = ""
-    if n >= 100 and lost["max_usd"] >= 1.0:
+    if n >= 100 and lost["max_usd"] >= DUST_USD:
         caveat = text(
             f"The 99% figures rest on {plural(lost['n_worlds_beyond_99'], 'world')}. Intervals of "
-            "far tails tend to be too short: no resample holds a loss worse than the worst one "
-            "seen. With lognormal losses and 1,000 worlds, the interval of ES 99 held the truth in "
-            "83% of repetitions, not 95%."
+            "far tails tend to be too short, because no resample holds a loss worse than the worst "
+            "one seen: in a trial with 1,000 worlds and lognormal losses, the 95% interval of "
+            "expected shortfall 99 held the truth 83 times in 100."
         )
-    body = table("Bad debt in figures", ("", "USD", "95% interval"), rows) if n > 1 else ""
-    it.section("bad-debt", "Bad debt", lead, none, charts, body, caveat)
+    it.section("bad-debt", "Bad debt", lead, none, charts, caveat)
 
 
 def _liquidations(it: Page, ok: "pd.DataFrame", grid: Grid, summary: Json) -> None:
@@ -219,7 +231,7 @@ def _liquidations(it: Page, ok: "pd.DataFrame", grid: Grid, summary: Json) -> No
         return
     worst = summary["worst_world"]["world"]
     over_time = [] if grid.is_empty else [paths.timeline(grid, n), paths.backlog_fan(grid, worst)]
-    charts = it.charts(
+    charts = it.side_by_side(
         figures.liquidated_histogram(ok, summary),
         figures.hours_under_water(ok),
         *over_time,
@@ -240,7 +252,9 @@ def _liquidations(it: Page, ok: "pd.DataFrame", grid: Grid, summary: Json) -> No
             ("liquidator", "share of debt repaid, all worlds"),
             [[name, percent(share)] for name, share in top],
         )
-    it.section("liquidations", "Liquidations", lead, charts, body if n > 1 else "", who)
+    it.section(
+        "liquidations", "Liquidations", lead, charts, it.side_by_side(body if n > 1 else "", who)
+    )
 
 
 def _borrowing_power(it: Page, ok: "pd.DataFrame", summary: Json) -> None:
@@ -249,12 +263,12 @@ def _borrowing_power(it: Page, ok: "pd.DataFrame", summary: Json) -> None:
     sentence = (
         f"A dollar of collateral carried {percent(power['mean']['value'])} of debt at the start, "
         f"and each $1,000 of that debt left {money(1000.0 * share['value'])} of bad debt on "
-        "average. A rule that lowers the second usually lowers the first: compare designs with "
-        "--multirun before calling one better."
+        "average. A rule that lowers the second usually lowers the first: compare designs in "
+        "a multirun sweep before calling one better."
     )
-    chart = it.charts(figures.borrowing_power(ok))
+    chart = it.side_by_side(figures.borrowing_power(ok), f"<div>{text(sentence)}</div>")
     lead = "Capital efficiency: how much borrowers get for their collateral."
-    it.section("borrowing-power", "Borrowing power", lead, text(sentence), chart)
+    it.section("borrowing-power", "Borrowing power", lead, chart)
 
 
 def _paths(it: Page, ok: "pd.DataFrame", grid: Grid, summary: Json, assets: list[str]) -> None:
@@ -276,9 +290,9 @@ def _paths(it: Page, ok: "pd.DataFrame", grid: Grid, summary: Json, assets: list
     reserves = sorted(c[12:] for c in grid.columns if c.startswith("utilisation_"))
     moved = [a for a in reserves if np.ptp(grid.values(f"utilisation_{a}")) > 0.005]
     over_time += [paths.utilisation_fan(grid, worst, a) for a in moved[:2]]
-    left = len(summary["amplification"]) - len(shown)
-    said = text(f"{plural(left, 'asset')} that hardly moved or fell less are not drawn.")
-    charts = it.charts(*over_time, figures.oracle_gap(ok))
+    left = [a for a in summary["amplification"] if a not in shown]
+    said = text(f"Not drawn, because they fell less or hardly moved: {', '.join(left)}.")
+    charts = it.side_by_side(*over_time, figures.oracle_gap(ok))
     it.section("paths", "Prices, oracle, gas", lead, charts, said if left else "", transactions)
 
 
@@ -327,7 +341,7 @@ def _amplification(it: Page, summary: Json, assets: list[str]) -> None:
         "95% of worlds below",
     )  # fmt: skip
     many = summary["worlds"]["n_ok"] > 1
-    chart = it.charts(figures.amplification(summary, assets)) if many else ""
+    chart = it.side_by_side(figures.amplification(summary, assets)) if many else ""
     body = table("Deepest fall from the starting price", headers, rows)
     it.section("amplification", "Amplification", lead, chart, body)
 
@@ -353,7 +367,7 @@ def _parties(it: Page, summary: Json) -> None:
         "collateral and the network's gas take the rest."
     )
     it.section(
-        "parties", "Who lost, who gained", lead, it.charts(figures.parties(summary)),
+        "parties", "Who lost, who gained", lead, it.side_by_side(figures.parties(summary)),
         table("Gain or loss per world, USD", headers, rows), text(caveat),
     )  # fmt: skip
 
@@ -378,12 +392,13 @@ def _worst_world(
         + (f"; at the worst moment {falls}." if falls else ".")
     )
     chart = ""
-    if asset is not None and not grid.is_empty and f"price_{asset}" in grid.columns:
-        chart = it.charts(paths.worst_world(grid, world, asset, events))
+    if asset is not None and grid.has(world) and f"price_{asset}" in grid.columns:
+        chart = it.side_by_side(paths.worst_world(grid, world, asset, events))
     body = _largest(events) if len(events) else text("No liquidation took place in it.")
     again = text(
+        "Worst means most bad debt; without any, the largest debt that stood liquidatable.",
         "A world's path depends on the seed and its id alone, so it can be run again by itself, "
-        "bit for bit."
+        "bit for bit.",
     )
     it.section("worst-world", "The worst world", lead, chart, body, again)
 
@@ -404,7 +419,8 @@ def _largest(events: "pd.DataFrame") -> str:
         "time, UTC" if dated else "step", "liquidator", "position", "collateral → debt",
         "debt repaid", "collateral seized", "bad debt", "gas", "health factor",
     )  # fmt: skip
-    return table(f"Its {len(rows)} largest liquidations", headers, rows)
+    title = f"Its {len(rows)} largest liquidations" if len(rows) > 1 else "Its only liquidation"
+    return table(title, headers, rows, left=(1, 3))
 
 
 def _failed(it: Page, worlds: "pd.DataFrame") -> None:
@@ -412,8 +428,8 @@ def _failed(it: Page, worlds: "pd.DataFrame") -> None:
     if failed.empty:
         return
     lead = (
-        f"{plural(len(failed), 'world')} ended in an error and are in none of the figures above. "
-        "The same command run again does not repeat them unless the configuration changes."
+        f"{plural(len(failed), 'world')} ended in an error and are in none of the figures above; "
+        "alike messages are grouped."
     )
     rows, traces = [], []
     for message, group in failed.groupby(failed["error"].fillna("no message").astype(str)):

@@ -17,15 +17,15 @@ p{margin:0 0 12px;max-width:76ch}
 .headline{font-size:21px;line-height:1.45;max-width:66ch;margin:0 0 20px;
 border-left:4px solid var(--accent);padding-left:16px}
 .lead{color:var(--muted)}
-nav{display:flex;gap:4px 20px;flex-wrap:wrap;padding-top:10px;padding-bottom:10px;
-border-bottom:1px solid var(--rule)}
+nav{display:flex;gap:0 20px;flex-wrap:wrap;padding-top:8px;padding-bottom:4px}
+main{margin-top:8px}main>section:first-child{border-top:1px solid var(--rule)}
 a{color:var(--accent);text-underline-offset:3px}
 nav a{text-decoration:none;font-size:15px;padding:4px 0}
 nav a:hover,nav a:focus{text-decoration:underline}
 :focus-visible{outline:2px solid var(--accent);outline-offset:2px}
 section{padding:34px 0 12px;border-bottom:1px solid var(--rule);scroll-margin-top:8px}
 section:last-child{border-bottom:0}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(206px,1fr));gap:12px;
+.cards{display:grid;grid-template-columns:repeat(4,minmax(0,1fr));gap:12px;
 margin:6px 0 22px}
 .card{background:var(--soft);border:1px solid var(--rule);border-radius:8px;padding:13px 15px}
 .card dt{font-size:14px;color:var(--muted);line-height:1.35}
@@ -38,16 +38,23 @@ letter-spacing:0;margin-top:3px}
 .chart.wide{grid-column:1/-1}
 .plot{width:100%}
 figcaption{font-size:14px;color:var(--muted);line-height:1.5;max-width:80ch;margin-top:4px}
-.table{overflow-x:auto;margin:14px 0 20px}
+.block{min-width:0;margin:14px 0 20px}.grid .block{margin:0}
+.table{overflow-x:auto;
+background:linear-gradient(90deg,#fff 30%,#fff0) 0 0/36px 100% no-repeat local,
+linear-gradient(270deg,#fff 30%,#fff0) 100% 0/36px 100% no-repeat local,
+linear-gradient(90deg,#1720332e,#17203300) 0 0/10px 100% no-repeat scroll,
+linear-gradient(270deg,#1720332e,#17203300) 100% 0/10px 100% no-repeat scroll}
+.grid table{width:100%}
 table{border-collapse:collapse;font-size:14.5px;font-variant-numeric:tabular-nums;min-width:50%}
-caption{text-align:left;font-weight:600;padding-bottom:6px;font-size:16px}
 th,td{padding:7px 18px 7px 0;text-align:right;border-bottom:1px solid var(--rule);
 white-space:nowrap;vertical-align:top}
 th:first-child{text-align:left}
 thead th{color:var(--muted);font-weight:600;border-bottom:2px solid var(--rule)}
 tbody th{font-weight:400}
 td:last-child,th:last-child{padding-right:4px}
+td.left,th.left{text-align:left}
 .prose td,.prose th{text-align:left;white-space:normal;overflow-wrap:anywhere}
+.prose thead th{overflow-wrap:normal}
 details{border:1px solid var(--rule);border-radius:8px;margin:12px 0;padding:0 16px}
 summary{cursor:pointer;padding:11px 0;font-weight:600}
 details[open]{padding-bottom:10px}
@@ -56,19 +63,26 @@ overflow-x:auto;font-size:14px;line-height:1.5;margin:8px 0 16px}
 code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}
 .note{background:#fff7ed;border-left:4px solid #c2410c;color:#5b2410;padding:10px 14px;
 border-radius:0 6px 6px 0;font-size:15px}
-@media (max-width:820px){.grid{grid-template-columns:minmax(0,1fr)}}
+@media (max-width:820px){.grid,.cards{grid-template-columns:minmax(0,1fr)}
+.cards{grid-template-columns:repeat(2,minmax(0,1fr))}}
 @media (max-width:560px){
 header,main,nav{padding-left:16px;padding-right:16px}
 header{padding-top:26px}h1{font-size:25px}.headline{font-size:18px;padding-left:12px}
 nav{flex-wrap:nowrap;overflow-x:auto;white-space:nowrap}
 nav a{padding:8px 0}
-.cards{grid-template-columns:repeat(2,minmax(0,1fr));gap:8px}
+table{font-size:13.5px;min-width:100%}th,td{padding:7px 10px 7px 0}
+th{white-space:normal;min-width:52px}thead th{vertical-align:bottom}
+.cards{gap:8px}
 .card{padding:10px 12px}.card dd{font-size:20px}section{padding-top:26px}}
+.printing header,.printing main{width:700px;max-width:none;margin:0;padding:0}
+.printing .grid{grid-template-columns:repeat(2,minmax(0,1fr));gap:16px 20px}
+.printing .cards{grid-template-columns:repeat(4,minmax(0,1fr));gap:8px}
+.printing .card{padding:9px 11px}.printing .card dd{font-size:19px}
+.printing table{font-size:12px}.printing th,.printing td{padding:4px 10px 4px 0}
 @media print{
-nav,.modebar{display:none!important}body{font-size:11pt}
-header,main{max-width:none;padding:0}
-section{padding:14pt 0 4pt}.grid{gap:14pt}
-.chart,.card,tr{break-inside:avoid}h2,h3,caption{break-after:avoid}
+nav{display:none}body{font-size:14px}figcaption{font-size:12px}
+section{padding:16px 0 4px}
+.chart,.card,tr,p{break-inside:avoid}h2,h3,.lead{break-after:avoid}
 .table{overflow:visible}}
 """
 
@@ -81,7 +95,13 @@ function layout(id,width){
   if(width<520){
     it.dragmode=false;it.font.size=12;
     Object.keys(it).forEach(function(key){
-      if(/^xaxis/.test(key)&&!it[key].tickvals){it[key].nticks=5;}
+      if(!/^xaxis/.test(key)){return;}
+      var at=it[key].tickvals;
+      if(!at){it[key].nticks=5;return;}
+      if(at.length<6){return;}
+      var odd=Math.max(at.indexOf(0),0)%2;
+      var some=function(list){return list&&list.filter(function(_,i){return i%2===odd;});};
+      it[key].tickvals=some(at);it[key].ticktext=some(it[key].ticktext);
     });
   }
   return it;
@@ -89,8 +109,7 @@ function layout(id,width){
 function draw(id){
   var place=document.getElementById(id);
   Plotly.newPlot(place,figures[id].data,layout(id,place.clientWidth),
-    {responsive:true,displaylogo:false,displayModeBar:place.clientWidth<520?false:'hover',
-     modeBarButtonsToRemove:['select2d','lasso2d','autoScale2d','zoomIn2d','zoomOut2d']});
+    {responsive:true,displayModeBar:false});
 }
 var next=0;
 function some(){
@@ -99,11 +118,17 @@ function some(){
   if(next<ids.length){setTimeout(some,0);}else{document.body.dataset.drawn='yes';}
 }
 some();
-function resize(){ids.forEach(function(id,i){
-  if(i<next){Plotly.Plots.resize(document.getElementById(id));}});}
+// Plotly.Plots.resize waits, and a printer does not: set the size at once.
+function fit(fixed){ids.forEach(function(id){
+  var place=document.getElementById(id);
+  Plotly.relayout(place,fixed?{width:place.clientWidth,height:place.clientHeight}
+    :{width:null,height:null,autosize:true});});}
+// Paper has no layout of its own before it is printed: take its width first, then fit figures.
 window.addEventListener('beforeprint',function(){
+  document.body.classList.add('printing');
   while(next<ids.length){draw(ids[next]);next+=1;}
-  document.querySelectorAll('details').forEach(function(it){it.open=true;});resize();});
-window.addEventListener('afterprint',resize);
+  document.querySelectorAll('details').forEach(function(it){it.open=true;});fit(true);});
+window.addEventListener('afterprint',function(){
+  document.body.classList.remove('printing');fit(false);});
 })();
 """

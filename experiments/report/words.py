@@ -11,6 +11,7 @@ def _significant(value: float, digits: int = 3) -> str:
     """Round to significant digits, without exponent and without trailing noise."""
     if value == 0.0:
         return "0"
+    value = float(f"{value:.{digits}g}")  # rounding may carry into another digit: 999.6 to 1000
     places = max(digits - 1 - math.floor(math.log10(abs(value))), 0)
     return f"{value:,.{places}f}"
 
@@ -26,21 +27,34 @@ def money(usd: float | None) -> str:
     return f"{sign}${_significant(size)}" if size >= 0.01 else "$0"
 
 
+def short_money(usd: float) -> str:
+    """Amount on an axis, without trailing zeros: $10k, $2.5M."""
+    text = money(usd)
+    unit = text[-1] if text[-1] in "kMB" else ""
+    figure = text.removesuffix(unit)
+    return (figure.rstrip("0").rstrip(".") if "." in figure else figure) + unit
+
+
 def percent(share: float | None) -> str:
-    """Share as a percentage with two significant digits below 10%: 4.2%, 37%, 0.38%."""
+    """Share as a percentage: 0.38%, 4.2%, 33.0%, 100%."""
     if share is None or not math.isfinite(share):
         return MISSING
     value = 100.0 * share
     if abs(value) < 0.005:
         return "0%"
+    if abs(value) >= 99.95:
+        return f"{value:,.0f}%"
     return f"{value:.{2 if abs(value) < 0.995 else 1}f}%"
 
 
 def number(value: float | None) -> str:
-    """Plain number with three significant digits and thousands separators."""
+    """Plain number with up to three significant digits and thousands separators."""
     if value is None or not math.isfinite(value):
         return MISSING
-    return f"{value:,.0f}" if abs(value) >= 1000 else _significant(value)
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    text = _significant(value)
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def interval(estimate: dict[str, Any], show: Callable[[float], str]) -> str:

@@ -36,7 +36,7 @@ Statistic = Callable[[F64], F64]
 _CHUNK = 4_000_000  # resampled values held at once
 _GROUPS = 200  # at most so many groups in the jackknife
 _NORMAL = NormalDist()
-_TOO_FEW = "{n} worlds are too few: not one of them lies beyond this level"
+_TOO_FEW = "too few worlds ({n})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

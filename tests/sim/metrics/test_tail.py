@@ -89,8 +89,7 @@ def test_smallest_sample(level, need):
 def test_too_few_worlds_are_flagged_with_the_reason():
     it = tail.estimate(np.arange(20.0), tail.quantile(0.99))
     assert math.isnan(it.value)
-    assert it.reason is not None
-    assert "20 worlds are too few" in it.reason
+    assert it.reason == "too few worlds (20)"
     assert tail.estimate([], tail.mean).reason == "no world finished"
     alone = tail.estimate([3.0], tail.mean)
     assert (alone.value, alone.reason) == (3.0, "one world has no interval")
@@ -180,7 +179,7 @@ def test_paired_difference_agrees_with_resampling_the_pairs_by_hand():
 
 def test_paired_difference_of_small_samples():
     assert tail.paired_difference([], []).reason == "no world finished in both designs"
-    assert "too few" in str(tail.paired_difference([1.0], [2.0], tail.quantile(0.95)).reason)
+    assert tail.paired_difference([1.0], [2.0], tail.quantile(0.95)).reason == "too few worlds (1)"
     assert tail.paired_difference([1.0], [3.0]).value == 2.0
 
 
