@@ -113,44 +113,36 @@ def swap(index: LiquidationIndex, w: int, i: int, j: int) -> None:
 
 
 @kernel
-def unwatch(index: LiquidationIndex, w: int, i: int) -> None:
-    """Remove an entry: the last hot one fills a hot hole, the last one the hole after it."""
-    p = index.watched[w, i]["id"]
-    if i < index.lists[w]["hot"]:
-        index.lists[w]["hot"] -= 1
-        swap(index, w, i, index.lists[w]["hot"])
-        i = index.lists[w]["hot"]
-    index.lists[w]["n"] -= 1
-    swap(index, w, i, index.lists[w]["n"])
-    index.slot[w, p] = -1
-    index.lists[w]["messy"] = 1
-
-
-@kernel
 def touch(index: LiquidationIndex, state: PooledState, w: int, p: int) -> None:
-    """Refresh the entry of a position that a verb has changed."""
+    """Refresh the entry of a position that a verb has changed.
+
+    A position that became safe keeps its place until the next scan.
+    """
     if index.lists[w]["stale"] != 0:
         return
-    if index.slot[w, p] >= 0:
-        unwatch(index, w, index.slot[w, p])
     weighted = 0.0
     debt = 0.0
     for a in range(state.debt.shape[2]):
-        weighted += state.collateral[w, p, a] * index.weights[w, a]["collateral_then"]
-        debt += state.debt[w, p, a] * index.weights[w, a]["debt_then"]
-        index.weights[w, a]["collateral_used"] += state.collateral[w, p, a]
-        index.weights[w, a]["debt_used"] += state.debt[w, p, a]
-    if debt <= 0.0 or weighted >= MARGIN * debt:
-        return
-    i = index.lists[w]["n"]
-    if i >= index.watched.shape[1]:
-        index.lists[w]["stale"] = 1
-        return
-    watch(index, state, w, i, p, weighted / debt)
-    index.lists[w]["n"] += 1
-    if weighted / debt < index.lists[w]["heat"]:
-        swap(index, w, i, index.lists[w]["hot"])
-        index.lists[w]["hot"] += 1
+        weight = index.weights[w, a]
+        weighted += state.collateral[w, p, a] * weight["collateral_then"]
+        debt += state.debt[w, p, a] * weight["debt_then"]
+        weight["collateral_used"] += state.collateral[w, p, a]
+        weight["debt_used"] += state.debt[w, p, a]
+    health = weighted / debt if debt > 0.0 else np.inf
+    i = index.slot[w, p]
+    if i < 0:
+        if health >= MARGIN:
+            return
+        i = index.lists[w]["n"]
+        if i >= index.watched.shape[1]:
+            index.lists[w]["stale"] = 1
+            return
+        index.lists[w]["n"] += 1
+    watch(index, state, w, i, p, health)
+    hot = index.lists[w]["hot"]
+    if i >= hot and health < index.lists[w]["heat"]:
+        swap(index, w, i, hot)
+        index.lists[w]["hot"] = hot + 1
         index.lists[w]["messy"] = 1
 
 

@@ -83,7 +83,7 @@ def largest_call(
 @kernel
 def before(usd: F64, ids: I64, i: int, j: int) -> bool:
     """Whether entry i comes before entry j: more USD, else the lower position."""
-    return usd[i] > usd[j] or (usd[i] == usd[j] and ids[i] < ids[j])
+    return bool(usd[i] > usd[j] or (usd[i] == usd[j] and ids[i] < ids[j]))
 
 
 @kernel
@@ -113,32 +113,32 @@ def survey(
     `usd` and `order` are scratch of at least the length of `ids`.
     """
     for w in range(starts.shape[0] - 1):
-        for i in range(starts[w], starts[w + 1]):
-            order[i] = i
-            usd[i] = 0.0
-            asset, asset_2, _ = largest_assets(state, prices, w, ids[i])
-            if asset >= 0 and asset_2 >= 0:
-                covered, _ = largest_call(state, prices, w, ids[i], asset, asset_2)
-                usd[i] = covered * prices[w, asset_2]
-        rank(usd, ids, order, starts[w], starts[w + 1])
-        for k in range(starts[w], starts[w + 1]):
-            p = ids[order[k]]
-            asset, asset_2, debt_usd = largest_assets(state, prices, w, p)
-            covered, received, held = 0.0, 0.0, 0.0
-            if asset >= 0 and asset_2 >= 0:
-                covered, received = largest_call(state, prices, w, p, asset, asset_2)
-                held = state.collateral[w, p, asset] * state.reserves[w, asset]["liquidity_index"]
-            out.position[k] = p
-            out.collateral_asset[k] = asset
-            out.debt_asset[k] = asset_2
-            out.debt_to_cover[k] = covered
-            out.collateral_received[k] = received
-            out.collateral_available[k] = held
-            out.health[k] = position_health(state, prices, w, p)
-            out.debt_to_cover_usd[k] = usd[order[k]]
-            out.debt_usd[k] = debt_usd
-    for w in range(starts.shape[0]):
-        out.starts[w] = starts[w]
+        out.starts[w + 1] = starts[w + 1]
+        for step in range(2):  # first what to sort by, then the columns in that order
+            for k in range(starts[w], starts[w + 1]):
+                i = k if step == 0 else order[k]
+                p = ids[i]
+                asset, asset_2, debt_usd = largest_assets(state, prices, w, p)
+                covered, received, held = 0.0, 0.0, 0.0
+                if asset >= 0 and asset_2 >= 0:
+                    covered, received = largest_call(state, prices, w, p, asset, asset_2)
+                    index = state.reserves[w, asset]["liquidity_index"]
+                    held = state.collateral[w, p, asset] * index
+                if step == 0:
+                    order[k] = k
+                    usd[k] = covered * prices[w, asset_2]
+                    continue
+                out.position[k] = p
+                out.collateral_asset[k] = asset
+                out.debt_asset[k] = asset_2
+                out.debt_to_cover[k] = covered
+                out.collateral_received[k] = received
+                out.collateral_available[k] = held
+                out.health[k] = position_health(state, prices, w, p)
+                out.debt_to_cover_usd[k] = usd[i]
+                out.debt_usd[k] = debt_usd
+            if step == 0:
+                rank(usd, ids, order, starts[w], starts[w + 1])
 
 
 @kernel

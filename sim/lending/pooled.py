@@ -307,8 +307,16 @@ class PooledMarket(Venue):
         self._usd: F64 = np.zeros(room)
         self._order: I64 = np.zeros(room, np.int64)
         self._table = Opportunities(
-            np.zeros_like(self._starts),
-            *(np.zeros(room, kind) for kind in (np.int32,) * 3 + (np.float64,) * 6),
+            starts=np.zeros_like(self._starts),
+            position=np.zeros(room, np.int32),
+            collateral_asset=np.zeros(room, np.int32),
+            debt_asset=np.zeros(room, np.int32),
+            debt_to_cover=np.zeros(room),
+            collateral_received=np.zeros(room),
+            collateral_available=np.zeros(room),
+            health=np.zeros(room),
+            debt_to_cover_usd=np.zeros(room),
+            debt_usd=np.zeros(room),
         )
 
     def _fill_terms(self) -> None:
@@ -372,7 +380,7 @@ class PooledMarket(Venue):
             raise ConfigError(
                 f"{self.name}: {asset!r} is no reserve; reserves: {', '.join(self.params.reserves)}"
             )
-        return self.world.asset_index(asset)
+        return int(self.world.asset_index(asset))
 
     # -- the block --------------------------------------------------------------------------------
 
@@ -508,7 +516,9 @@ class PooledMarket(Venue):
             )
             self._surveyed = True
         n = ids.shape[0]
-        return Opportunities(self._table.starts, *(column[:n] for column in self._table[1:]))
+        return self._table._replace(
+            **{name: getattr(self._table, name)[:n] for name in Opportunities._fields[1:]}
+        )
 
     def liquidatable_debt(self) -> F64:
         """All debt of the liquidatable positions in USD, shape (world,)."""
