@@ -76,27 +76,24 @@ class LiquidationIndex(NamedTuple):
 
 
 @kernel
-def asset_mask(scaled: F64, w: int, p: int) -> int:
-    """Bits of the assets in which a position has a balance; 0 beyond MASK_ASSETS assets."""
-    mask = 0
-    n_assets = scaled.shape[2]
-    if n_assets <= MASK_ASSETS:
-        for a in range(n_assets):
-            if scaled[w, p, a] > 0.0:
-                mask |= 1 << a
-    return mask
-
-
-@kernel
 def watch(
     index: LiquidationIndex, state: PooledState, w: int, i: int, p: int, health: float
 ) -> None:
-    """Write the entry at place i of a watch list."""
+    """Write the entry at place i of a watch list; masks stay 0 beyond MASK_ASSETS assets."""
+    collateral = 0
+    debt = 0
+    n_assets = state.debt.shape[2]
+    if n_assets <= MASK_ASSETS:
+        for a in range(n_assets):
+            if state.collateral[w, p, a] > 0.0:
+                collateral |= 1 << a
+            if state.debt[w, p, a] > 0.0:
+                debt |= 1 << a
     entry = index.watched[w, i]
     entry["id"] = p
     entry["health"] = health
-    entry["collateral"] = asset_mask(state.collateral, w, p)
-    entry["debt"] = asset_mask(state.debt, w, p)
+    entry["collateral"] = collateral
+    entry["debt"] = debt
     index.slot[w, p] = i
 
 

@@ -304,6 +304,7 @@ def test_reset_returns_to_the_book_and_varied_terms(stand_in: Callable[..., Any]
     market.vary("liquidation_bonus", "WETH", np.array([0.05, 0.08]))
     market.vary("close_factor", None, np.array([0.5, 1.0]))
     first = market.snapshot()
+    market.set_term("close_factor", None, np.array([0.9, 0.9]))
     for _ in range(5):
         market.accrue()
     world.act(market, Verb.WITHDRAW, account=LENDERS, target=LENDER, asset=WETH)
@@ -312,7 +313,7 @@ def test_reset_returns_to_the_book_and_varied_terms(stand_in: Callable[..., Any]
     assert market.state.reserves[0, USDC]["borrow_index"] == 1.0
     assert market.state.reserves[1, USDC]["borrow_index"] > 1.0
     assert market.state.reserves["liquidation_bonus"][:, WETH].tolist() == [0.05, 0.08]
-    assert market.state.market["close_factor"].tolist() == [0.5, 1.0]
+    assert market.state.market["close_factor"].tolist() == [0.5, 0.9]
 
 
 # -- interest -------------------------------------------------------------------------------------
@@ -531,6 +532,14 @@ def test_positions_must_fit_the_world(
     market.add_positions(owner, np.eye(1, columns), np.zeros((1, columns)))
     with pytest.raises(ConfigError, match=sentence):
         stand_in(1).seat(market)
+
+
+def test_market_without_positions(stand_in: Callable[..., Any]) -> None:
+    market = stand_in(2).seat(PooledMarket(PooledParams(reserves={"WETH": ReserveParams()})))
+    market.accrue()
+    assert market.liquidatable()[1].tolist() == [0, 0, 0]
+    assert len(market.opportunities().position) == 0
+    assert (market.claims() == 0.0).all()
 
 
 def test_unknown_assets_and_fields(stand_in: Callable[..., Any]) -> None:

@@ -169,7 +169,10 @@ class Scenario:
         if int(row[f"{when}_totalDebtBase"]) == 0:
             assert np.isinf(health)
         else:
-            close(health, row[f"{when}_healthFactor"], 10**18, relative=1e-8)
+            # three smallest units of either balance, WBTC's being 1e-8, move health by this much
+            units = 3 / int(row[f"{when}_collBalance"]) if int(row[f"{when}_collBalance"]) else 0.0
+            units += 3 / int(row[f"{when}_debtBalance"])
+            close(health, row[f"{when}_healthFactor"], 10**18, relative=max(1e-9, units))
 
     def check_outcome(self, outcome: Any) -> None:
         row = self.row
