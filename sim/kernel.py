@@ -78,5 +78,5 @@ numba.config.CACHE_DIR = str(cache_folder())
 
 def kernel(function: Function) -> Function:
     """Compile a function of arrays and scalars; its plain form stays at `.py_func`."""
-    compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    compiled = numba.njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
     return cast(Function, compiled)
