@@ -170,8 +170,8 @@ class Scenario:
             assert np.isinf(health)
         else:
             # three smallest units of either balance, WBTC's being 1e-8, move health by this much
-            units = 3 / int(row[f"{when}_collBalance"]) if int(row[f"{when}_collBalance"]) else 0.0
-            units += 3 / int(row[f"{when}_debtBalance"])
+            balances = [int(row[f"{when}_{side}Balance"]) for side in ("coll", "debt")]
+            units = sum(3 / balance for balance in balances if balance)
             close(health, row[f"{when}_healthFactor"], 10**18, relative=max(1e-9, units))
 
     def check_outcome(self, outcome: Any) -> None:
