@@ -31,6 +31,7 @@ def digest() -> str:
     )
     n = 40
     collateral = rng.lognormal(0.0, 1.0, (n, 1)) * np.array([[5.0, 0.2, 0.0]])
+    collateral[::2, 1] = 0.0  # one call can take all that these have
     debt = np.zeros((n, 3))
     debt[:, 2] = collateral @ np.array([2000.0, 40000.0, 0.0]) * 0.825 / rng.uniform(0.98, 1.5, n)
     debt[::3, 1] = 0.1 * debt[::3, 2] / 40000.0
@@ -39,12 +40,14 @@ def digest() -> str:
     world.seat(market)
     for account in range(1, 4):
         for asset in range(3):
-            world.ledger.endow(account, asset, 1e5)
+            world.ledger.endow(account, asset, 1e8 if account == 3 else 1e5)
     said = hashlib.blake2b(digest_size=16)
     worlds = np.arange(2)
     for step in range(25):
         world.step = step
         world.oracle_price[:, :2] *= np.exp(rng.normal(-0.02, 0.05, (2, 2)))
+        if step == 12:
+            world.oracle_price[:, :2] *= 0.4
         market.accrue()
         found = market.opportunities()
         rows = new_rows(24)
@@ -54,9 +57,12 @@ def digest() -> str:
         rows["target"] = rng.integers(0, n + 1, 24)
         rows["asset"], rows["asset_2"] = rng.integers(0, 3, 24), 2
         rows["amount"] = np.where(rng.random(24) < 0.5, np.inf, rng.lognormal(3.0, 3.0, 24))
+        rows["amount"][rows["verb"] == 6] = 1.0
+        rows["amount"][rows["verb"] == 5] = np.inf
         rows["bundle"] = rows["verb"] > 5
         liquidations = np.flatnonzero(rows["verb"] == 5)[: len(found.position)]
-        rows["target"][liquidations] = found.position[: len(liquidations)]
+        for field, column in zip(("target", "asset", "asset_2"), found[1:4], strict=True):
+            rows[field][liquidations] = column[: len(liquidations)]
         market.checkpoint(worlds, rows["target"][:16].astype(np.int64).reshape(2, 8))
         world.execute(market, rows)
         said.update(rows.tobytes())
@@ -64,6 +70,7 @@ def digest() -> str:
             market.rollback(worlds)
         for column in (*found, market.health_factors(), market.liquidatable_debt()):
             said.update(np.ascontiguousarray(column).tobytes())
+    assert market.state.market["bad_debt_usd"].max() > 0.0  # or some kernels were not reached
     market.reset(np.array([True, False]))
     for array in market.snapshot():
         said.update(array.tobytes())
