@@ -73,13 +73,13 @@ def cache_folder() -> Path:
     return base / "kernels" / source_digest()
 
 
+_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 numba.config.CACHE_DIR = str(cache_folder())
 
 
 def kernel(function: Function) -> Function:
     """Compile a function of arrays and scalars; its plain form stays at `.py_func`."""
-    compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    return cast(Function, compiled)
+    return cast(Function, numba.njit(**_OPTIONS)(function))
 
 
 def inlined(function: Function) -> Function:
@@ -88,5 +88,4 @@ def inlined(function: Function) -> Function:
     A call that LLVM does not inline counts references of every array in the arguments: 100 to 250
     ns for a NamedTuple of ten arrays, more than most such kernels compute for.
     """
-    options = {"cache": True, "nogil": True, "error_model": "numpy", "forceinline": True}
-    return cast(Function, numba.njit(**options)(function))
+    return cast(Function, numba.njit(**_OPTIONS, forceinline=True)(function))

@@ -77,18 +77,6 @@ class LiquidationIndex(NamedTuple):
 
 
 @inlined
-def asset_mask(scaled: F64, w: int, p: int) -> int:
-    """Bits of the assets in which a position has a balance; 0 beyond MASK_ASSETS assets."""
-    mask = 0
-    n_assets = scaled.shape[2]
-    if n_assets <= MASK_ASSETS:
-        for a in range(n_assets):
-            if scaled[w, p, a] > 0.0:
-                mask |= 1 << a
-    return mask
-
-
-@inlined
 def watch(
     index: LiquidationIndex,
     state: PooledState,
@@ -96,15 +84,24 @@ def watch(
     i: int,
     p: int,
     weighted: float,
-    debt: float,
+    debt_usd: float,
 ) -> None:
-    """Write the entry at place i of a watch list; USD at reference."""
+    """Write the entry at place i of a watch list; masks stay 0 beyond MASK_ASSETS assets."""
+    collateral = 0
+    debt = 0
+    n_assets = state.debt.shape[2]
+    if n_assets <= MASK_ASSETS:
+        for a in range(n_assets):
+            if state.collateral[w, p, a] > 0.0:
+                collateral |= 1 << a
+            if state.debt[w, p, a] > 0.0:
+                debt |= 1 << a
     entry = index.watched[w, i]
     entry["id"] = p
-    entry["health"] = weighted / debt
-    entry["debt_usd"] = debt
-    entry["collateral"] = asset_mask(state.collateral, w, p)
-    entry["debt"] = asset_mask(state.debt, w, p)
+    entry["health"] = weighted / debt_usd if debt_usd > 0.0 else np.inf
+    entry["debt_usd"] = debt_usd
+    entry["collateral"] = collateral
+    entry["debt"] = debt
     index.slot[w, p] = i
 
 
@@ -122,43 +119,36 @@ def swap(index: LiquidationIndex, w: int, i: int, j: int) -> None:
 
 
 @kernel
-def unwatch(index: LiquidationIndex, w: int, i: int) -> None:
-    """Remove an entry: the last hot one fills a hot hole, the last one the hole after it."""
-    p = index.watched[w, i]["id"]
-    if i < index.lists[w]["hot"]:
-        index.lists[w]["hot"] -= 1
-        swap(index, w, i, index.lists[w]["hot"])
-        i = index.lists[w]["hot"]
-    index.lists[w]["n"] -= 1
-    swap(index, w, i, index.lists[w]["n"])
-    index.slot[w, p] = -1
-
-
-@kernel
 def touch(index: LiquidationIndex, state: PooledState, w: int, p: int) -> None:
-    """Refresh the entry of a position that a verb has changed."""
+    """Refresh the entry of a position that a verb has changed.
+
+    A position that became safe keeps its place until the next scan.
+    """
     if index.lists[w]["stale"] != 0:
         return
-    if index.slot[w, p] >= 0:
-        unwatch(index, w, index.slot[w, p])
     weighted = 0.0
     debt = 0.0
     for a in range(state.debt.shape[2]):
-        weighted += state.collateral[w, p, a] * index.weights[w, a]["collateral_then"]
-        debt += state.debt[w, p, a] * index.weights[w, a]["debt_then"]
-        index.weights[w, a]["collateral_used"] += state.collateral[w, p, a]
-        index.weights[w, a]["debt_used"] += state.debt[w, p, a]
-    if debt <= 0.0 or weighted >= MARGIN * debt:
-        return
-    i = index.lists[w]["n"]
-    if i >= index.watched.shape[1]:
-        index.lists[w]["stale"] = 1
-        return
+        weight = index.weights[w, a]
+        weighted += state.collateral[w, p, a] * weight["collateral_then"]
+        debt += state.debt[w, p, a] * weight["debt_then"]
+        weight["collateral_used"] += state.collateral[w, p, a]
+        weight["debt_used"] += state.debt[w, p, a]
+    health = weighted / debt if debt > 0.0 else np.inf
+    i = index.slot[w, p]
+    if i < 0:
+        if health >= MARGIN:
+            return
+        i = index.lists[w]["n"]
+        if i >= index.watched.shape[1]:
+            index.lists[w]["stale"] = 1
+            return
+        index.lists[w]["n"] += 1
     watch(index, state, w, i, p, weighted, debt)
-    index.lists[w]["n"] += 1
-    if weighted / debt < index.lists[w]["heat"]:
-        swap(index, w, i, index.lists[w]["hot"])
-        index.lists[w]["hot"] += 1
+    hot = index.lists[w]["hot"]
+    if i >= hot and health < index.lists[w]["heat"]:
+        swap(index, w, i, hot)
+        index.lists[w]["hot"] = hot + 1
 
 
 @kernel

@@ -94,19 +94,22 @@ def before(usd: F64, ids: I64, i: int, j: int) -> bool:
 
 @kernel
 def rank(usd: F64, ids: I64, order: I64, start: int, end: int) -> None:
-    """Sort `order[start:end]` by `before` (Shell's sort, in place)."""
-    n = end - start
+    """Sort `order[start:end]` by USD, largest first, then by position (Shell's sort, in place)."""
     gap = 1
-    while gap < n // 3:
+    while gap < (end - start) // 3:
         gap = 3 * gap + 1
     while gap > 0:
         for i in range(start + gap, end):
-            chosen = order[i]
+            one = order[i]
             j = i
-            while j >= start + gap and before(usd, ids, chosen, order[j - gap]):
-                order[j] = order[j - gap]
+            while j >= start + gap:
+                other = order[j - gap]
+                tie = usd[one] == usd[other]
+                if usd[one] < usd[other] or (tie and ids[one] > ids[other]):
+                    break
+                order[j] = other
                 j -= gap
-            order[j] = chosen
+            order[j] = one
         gap //= 3
 
 

@@ -214,9 +214,16 @@ class PooledMarket(Venue):
         """
         values = np.asarray(values, np.float64)
         if self._bound:
-            self._apply(field, asset, values)
+            self._apply(field, asset, values, lasting=True)
         else:
             self._variations.append((field, asset, values))
+
+    def set_term(self, field: str, asset: str | None, values: F64 | Sequence[float]) -> None:
+        """Change a term while the worlds run, as governance does; `reset` takes it back.
+
+        Parameters are those of `vary`.
+        """
+        self._apply(field, asset, np.asarray(values, np.float64), lasting=False)
 
     # -- seat in a world --------------------------------------------------------------------------
 
@@ -244,7 +251,7 @@ class PooledMarket(Venue):
         self._endow()
         self._bound = True
         for variation in self._variations:
-            self._apply(*variation)
+            self._apply(*variation, lasting=True)
         for w in range(n_worlds):
             refresh_rates(self.state, world.ledger.balances, w, self.account)
         self.arena.keep_as_initial()
@@ -346,8 +353,8 @@ class PooledMarket(Venue):
             self.state.reserves["total_debt"][:, a] = owed[a]
             self.world.ledger.endow(self.account, a, supplied[a] - owed[a])
 
-    def _apply(self, field: str, asset: str | None, values: F64) -> None:
-        """Write a varied term into the present and the initial state."""
+    def _apply(self, field: str, asset: str | None, values: F64, lasting: bool) -> None:
+        """Write a term into the present state, and into the initial one where it shall last."""
         values = check_values(field, values, self.world.n_worlds)
         if (asset is None) != (field in MARKET_TERMS):
             raise ConfigError(
@@ -356,7 +363,8 @@ class PooledMarket(Venue):
             )
         if asset is None:
             self.state.market[field] = values
-            self._initial("market", MARKET)[field] = values
+            if lasting:
+                self._initial("market", MARKET)[field] = values
         else:
             a = self._reserve_index(asset)
             terms = self.state.reserves[:, a].copy()
@@ -364,7 +372,8 @@ class PooledMarket(Venue):
             for world in terms:
                 check_risk(*(float(world[name]) for name in RISK_TERMS))
             self.state.reserves[field][:, a] = values
-            self._initial("reserves", RESERVE)[field][:, a] = values
+            if lasting:
+                self._initial("reserves", RESERVE)[field][:, a] = values
         self._dirty = True
 
     def _initial(self, field: str, kind: "np.dtype[np.void]") -> Rows:
@@ -380,7 +389,7 @@ class PooledMarket(Venue):
             raise ConfigError(
                 f"{self.name}: {asset!r} is no reserve; reserves: {', '.join(self.params.reserves)}"
             )
-        return self.world.asset_index(asset)
+        return int(self.world.asset_index(asset))
 
     # -- the block --------------------------------------------------------------------------------
 

@@ -74,7 +74,10 @@ class PooledState(NamedTuple):
 
 def new_arena(n_worlds: int, n_assets: int) -> Arena:
     """Allocate all state but the positions."""
-    return Arena(n_worlds, {"reserves": (n_assets, len(RESERVE)), "market": (len(MARKET),)})
+    return Arena(
+        n_worlds,
+        {"reserves": (n_assets, len(RESERVE.names or ())), "market": (len(MARKET.names or ()),)},
+    )
 
 
 def as_records(numbers: F64, kind: "np.dtype[np.void]") -> Rows:

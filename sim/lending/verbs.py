@@ -184,7 +184,8 @@ def withdrawable(state: PooledState, prices: F64, w: int, p: int, asset: int) ->
             counts = other["liquidation_threshold"] > 0.0 and state.collateral[w, p, a] > 0.0
             if counts and other["ltv"] <= 0.0:
                 return 0.0
-    return max(0.0, (weighted - debt) / (prices[w, asset] * threshold))
+    room = (weighted - debt) / (float(prices[w, asset]) * threshold)
+    return room if room > 0.0 else 0.0
 
 
 @kernel
