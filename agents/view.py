@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sim.venue import Venue
     from sim.world import World
 
+OVERBID = 1.1  # least bid over what the last block cleared at
 LISTED = 200  # liquidatable positions that agents look at per block and world
 
 
@@ -94,8 +95,8 @@ class View:
         A position whose whole debt earns less bonus than the least gas, at what the last block
         cleared at, and the least profit that any liquidator asks for is left out.
         """
-        bonus = max(reserve.liquidation_bonus for reserve in market.params.reserves.values())
-        price = np.maximum(self.base_fee, self.clearing)
+        bonus = market.largest_bonus()
+        price = OVERBID * np.maximum(self.base_fee, self.clearing)
         gas_usd = self._least_gas * price * 1e-9 * self.market_price[:, self.gas_asset]
         floor = (gas_usd + self._least_profit) / max(bonus, 1e-9)
         return market.opportunities(floor, LISTED)

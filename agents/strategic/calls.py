@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agents.strategic.trader import gas_bid
-from agents.view import PoolBoard
+from agents.view import OVERBID, PoolBoard
 from sim.actions import Verb
 from sim.amm.constant_product import amount_out, profit_maximising_input
 from sim.kernel import F64, I64, U64, Rows, inlined, kernel
@@ -95,15 +95,17 @@ def least_debt_usd(sight: Sight, terms: Terms, w: int) -> float:
     clearing, base_fee = sight.clearing[w], sight.base_fee[w]
     if terms.gas_cap < 0.8 * clearing or terms.gas_cap < base_fee:
         return np.inf
-    price = min(max(clearing, base_fee), terms.gas_cap)
+    price = min(OVERBID * max(clearing, base_fee), terms.gas_cap)
     gas_usd = terms.gas * price * 1e-9 * sight.market[w, terms.gas_asset]
     return (terms.min_profit_usd + gas_usd) / terms.largest_bonus
 
 
 @inlined
-def looked_at(sight: Sight, terms: Terms, table: Opportunities, w: int, k: int) -> bool:
+def looked_at(
+    sight: Sight, terms: Terms, table: Opportunities, least: float, w: int, k: int
+) -> bool:
     """Whether the liquidator looks at the k-th listed position in this block."""
-    if table.debt_to_cover[k] <= 0.0:
+    if table.debt_to_cover[k] <= 0.0 or table.debt_to_cover_usd[k] < least:
         return False
     if terms.attention >= 1.0:
         return True
@@ -197,9 +199,9 @@ def decide_inventory(
         open_plans(plans, sight, terms, w)
         sent = 0
         for k in range(table.starts[w], table.starts[w + 1]):
-            if sent == terms.max_positions or table.debt_to_cover_usd[k] < least:
+            if sent == terms.max_positions or table.debt_usd[k] < least:
                 break
-            if not looked_at(sight, terms, table, w, k):
+            if not looked_at(sight, terms, table, least, w, k):
                 continue
             c, d = table.collateral_asset[k], table.debt_asset[k]
             offer = read_offer(lending, sight.oracle, table, w, k)
@@ -286,10 +288,10 @@ def decide_flash(
         premium = 1.0 + lending.market[w]["flash_premium"]
         sent = 0
         for k in range(table.starts[w], table.starts[w + 1]):
-            if sent == terms.max_positions or table.debt_to_cover_usd[k] < least:
+            if sent == terms.max_positions or table.debt_usd[k] < least:
                 break
             c, d = table.collateral_asset[k], table.debt_asset[k]
-            if c == d or not looked_at(sight, terms, table, w, k):
+            if c == d or not looked_at(sight, terms, table, least, w, k):
                 continue
             place = best_pool(pools, w, c, d)
             if place < 0:

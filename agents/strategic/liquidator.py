@@ -89,7 +89,7 @@ class Liquidator(Trader):
         self.market, self.outside = market, exit_market
         n = world.n_assets
         self.plans = Plans(np.zeros(n), np.zeros(n), np.zeros((n, n)))
-        self.bonus = max(r.liquidation_bonus for r in market.params.reserves.values())
+        self.bonus = market.largest_bonus()
         self.key = stream_key(world.seed, f"attention.{self.name}")
 
     @property

@@ -6,7 +6,7 @@ import numpy as np
 
 from agents.agent import MarketAgent, RowBuffer
 from agents.strategic.rebalance import rebalance
-from agents.view import View
+from agents.view import OVERBID, View
 from sim.errors import ConfigError
 from sim.kernel import F64, kernel
 from sim.state import Arena
@@ -39,7 +39,7 @@ def gas_bid(
         USD per whole gas token.
     """
     break_even = surplus_usd / (gas * 1e-9 * gas_price_usd)
-    wanted = max(share * break_even, 1.1 * max(clearing, base_fee) + 0.1)
+    wanted = max(share * break_even, OVERBID * max(clearing, base_fee))
     return min(min(wanted, cap), break_even)
 
 

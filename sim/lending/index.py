@@ -36,7 +36,8 @@ WATCHED = np.dtype(
         ("health", np.float64),  # its health factor at reference
         ("collateral", np.int64),  # bits of its collateral assets
         ("debt", np.int64),  # bits of its debt assets
-        ("debt_usd", np.float64),  # its debt at reference
+        ("owed", np.float64),  # USD of its largest debt at reference
+        ("held", np.float64),  # USD of its largest collateral at reference
     ]
 )
 LIST = np.dtype(
@@ -61,6 +62,7 @@ WEIGHT = np.dtype(  # see health.fill_weights
 MOVES = np.dtype(
     [
         ("lowest", np.float64),  # least collateral move of the assets in a mask
+        ("rise", np.float64),  # largest collateral move of the assets in a mask
         ("highest", np.float64),  # largest debt move of the assets in a mask
     ]
 )
@@ -89,19 +91,27 @@ def watch(
     """Write the entry at place i of a watch list; masks stay 0 beyond MASK_ASSETS assets."""
     collateral = 0
     debt = 0
+    owed = 0.0
+    held = 0.0
     n_assets = state.debt.shape[2]
     if n_assets <= MASK_ASSETS:
         for a in range(n_assets):
             if state.collateral[w, p, a] > 0.0:
                 collateral |= 1 << a
+                threshold = state.reserves[w, a]["liquidation_threshold"]
+                if threshold > 0.0:
+                    weight = index.weights[w, a]["collateral_then"]
+                    held = max(held, state.collateral[w, p, a] * weight / threshold)
             if state.debt[w, p, a] > 0.0:
                 debt |= 1 << a
+                owed = max(owed, state.debt[w, p, a] * index.weights[w, a]["debt_then"])
     entry = index.watched[w, i]
     entry["id"] = p
     entry["health"] = weighted / debt_usd if debt_usd > 0.0 else np.inf
-    entry["debt_usd"] = debt_usd
     entry["collateral"] = collateral
     entry["debt"] = debt
+    entry["owed"] = owed
+    entry["held"] = held
     index.slot[w, p] = i
 
 
@@ -113,7 +123,8 @@ def swap(index: LiquidationIndex, w: int, i: int, j: int) -> None:
     one["health"], other["health"] = other["health"], one["health"]
     one["collateral"], other["collateral"] = other["collateral"], one["collateral"]
     one["debt"], other["debt"] = other["debt"], one["debt"]
-    one["debt_usd"], other["debt_usd"] = other["debt_usd"], one["debt_usd"]
+    one["owed"], other["owed"] = other["owed"], one["owed"]
+    one["held"], other["held"] = other["held"], one["held"]
     index.slot[w, one["id"]] = i
     index.slot[w, other["id"]] = j
 
@@ -247,12 +258,14 @@ def fill_masks(index: LiquidationIndex, w: int) -> None:
         return
     index.moves[0]["lowest"] = np.inf
     index.moves[0]["highest"] = 0.0
+    index.moves[0]["rise"] = 0.0
     for a in range(index.weights.shape[1]):
         fall = move(index.weights[w, a]["collateral"], index.weights[w, a]["collateral_then"])
         rise = move(index.weights[w, a]["debt"], index.weights[w, a]["debt_then"])
         bit = 1 << a
         for mask in range(bit):
             index.moves[bit | mask]["lowest"] = min(fall, index.moves[mask]["lowest"])
+            index.moves[bit | mask]["rise"] = max(fall, index.moves[mask]["rise"])
             index.moves[bit | mask]["highest"] = max(rise, index.moves[mask]["highest"])
 
 
@@ -262,8 +275,9 @@ def unhealthy_debt(
 ) -> float:
     """Debt in USD of the position at place i of a watch list if it is liquidatable; else 0.
 
-    0 also where the debt is under `floor` USD, mostly without a look at the position itself. `g` is
-    the world's worst move; the moves of every set of assets are tabulated (`fill_masks`).
+    0 also where no call can cover `floor` USD, as the largest debt or the largest collateral is worth
+    less, mostly without a look at the position itself. `g` is the world's worst move; the moves of
+    every set of assets are tabulated (`fill_masks`).
     """
     n_assets = state.debt.shape[2]
     entry = index.watched[w, i]
@@ -274,7 +288,9 @@ def unhealthy_debt(
         rise = index.moves[entry["debt"]]["highest"]
         if health * index.moves[entry["collateral"]]["lowest"] >= SAFE * rise:
             return 0.0
-        if entry["debt_usd"] * rise * SAFE < floor:
+        if entry["owed"] * rise * SAFE < floor:
+            return 0.0
+        if entry["held"] * index.moves[entry["collateral"]]["rise"] * SAFE < floor:
             return 0.0
     p = entry["id"]
     weighted = 0.0

@@ -8,7 +8,7 @@ Ties. The contract compares integers; here amounts are float64, so every thresho
 is 1 − 1e-12, which makes a position at health factor exactly 1 healthy whatever the rounding.
 """
 
-from sim.kernel import inlined, kernel
+from sim.kernel import inlined
 
 TIE = 1e-12  # relative; float64 rounds at 1.1e-16 per operation, a position takes some dozens
 HEALTHY = 1.0 - TIE

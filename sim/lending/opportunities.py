@@ -17,7 +17,7 @@ LEAVES_DUST = int(Reject.LEAVES_DUST)
 class Opportunities(NamedTuple):
     """Liquidatable positions of all worlds, those of world w at `starts[w]:starts[w + 1]`.
 
-    Sorted per world by debt to cover in USD, largest first, ties by position. The pair of assets is
+    Sorted per world by debt in USD, largest first, ties by position. The pair of assets is
     the position's largest collateral and largest debt by value.
     """
 
@@ -138,6 +138,26 @@ def select(usd: F64, ids: I64, order: I64, start: int, end: int, most: int) -> N
             return
 
 
+@inlined
+def write(
+    state: PooledState, prices: F64, w: int, p: int, debt_usd: float, out: Opportunities, k: int
+) -> None:
+    """Write the k-th entry."""
+    asset, asset_2, _ = largest_assets(state, prices, w, p)
+    covered, received, available = 0.0, 0.0, 0.0
+    if asset >= 0 and asset_2 >= 0:
+        covered, received = largest_call(state, prices, w, p, asset, asset_2)
+        available = state.collateral[w, p, asset] * state.reserves[w, asset]["liquidity_index"]
+    out.position[k] = p
+    out.collateral_asset[k] = asset
+    out.debt_asset[k] = asset_2
+    out.debt_to_cover[k] = covered
+    out.collateral_received[k] = received
+    out.collateral_available[k] = available
+    out.debt_to_cover_usd[k] = covered * prices[w, asset_2]
+    out.debt_usd[k] = debt_usd
+
+
 @kernel
 def survey(
     index: LiquidationIndex, state: PooledState, prices: F64, floor: F64, most: int,
@@ -150,7 +170,7 @@ def survey(
     index, state, prices
         The market after `refresh`, and USD prices of its oracle (world, asset).
     floor : array (world,)
-        USD: positions that owe less are left out.
+        USD: positions of which no call can cover so much are left out, for the most part.
     most : int
         Longest list per world.
     ids, usd, order : array
@@ -177,57 +197,12 @@ def survey(
             select(usd, ids, order, 0, count, most)
             count = most
         if n + count <= room:
-            for k in range(count):
-                p = ids[order[k]]
-                asset, asset_2, debt = largest_assets(state, prices, w, p)
-                covered, received = 0.0, 0.0
-                if asset >= 0 and asset_2 >= 0:
-                    covered, received = largest_call(state, prices, w, p, asset, asset_2)
-                write(state, prices, w, p, asset, asset_2, covered, received, debt, out, n + k)
-            for k in range(count):
-                ids[k], usd[k], order[k] = out.position[n + k], out.debt_to_cover_usd[n + k], k
             rank(usd, ids, order, 0, count)
             for k in range(count):
-                # Follow the cycle of the permutation to where the entry now stands.
-                source = order[k]
-                while source < k:
-                    source = order[source]
-                exchange(out, n + k, n + source)
+                write(state, prices, w, ids[order[k]], usd[order[k]], out, n + k)
         n += count
     out.starts[floor.shape[0]] = n
     return n if n > room else 0
-
-
-@inlined
-def write(
-    state: PooledState, prices: F64, w: int, p: int, asset: int, asset_2: int, covered: float,
-    received: float, debt: float, out: Opportunities, k: int,
-) -> None:  # fmt: skip
-    """Write the k-th entry."""
-    out.position[k] = p
-    out.collateral_asset[k] = asset
-    out.debt_asset[k] = asset_2
-    out.debt_to_cover[k] = covered
-    out.collateral_received[k] = received
-    out.collateral_available[k] = 0.0
-    if asset >= 0:
-        index = state.reserves[w, asset]["liquidity_index"]
-        out.collateral_available[k] = state.collateral[w, p, asset] * index
-    out.debt_to_cover_usd[k] = covered * prices[w, asset_2] if asset_2 >= 0 else 0.0
-    out.debt_usd[k] = debt
-
-
-@inlined
-def exchange(out: Opportunities, i: int, j: int) -> None:
-    """Exchange two entries."""
-    if i == j:
-        return
-    out.position[i], out.position[j] = out.position[j], out.position[i]
-    for column in (out.collateral_asset, out.debt_asset):
-        column[i], column[j] = column[j], column[i]
-    for values in (out.debt_to_cover, out.collateral_received, out.collateral_available,
-                   out.debt_to_cover_usd, out.debt_usd):  # fmt: skip
-        values[i], values[j] = values[j], values[i]
 
 
 @kernel

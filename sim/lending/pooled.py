@@ -200,6 +200,11 @@ class PooledMarket(Venue):
         reserves = self.params.reserves
         return np.array([getattr(reserves.get(a), field, 0.0) for a in assets], np.float64)
 
+    def largest_bonus(self) -> float:
+        """Largest bonus that a liquidator keeps, as a fraction of the debt repaid."""
+        reserves = self.params.reserves.values()
+        return max(r.liquidation_bonus * (1.0 - r.protocol_fee) for r in reserves)
+
     def vary(self, field: str, asset: str | None, values: F64 | Sequence[float]) -> None:
         """Give each world its own value of a term, before or after the market is bound.
 
@@ -513,7 +518,7 @@ class PooledMarket(Venue):
         Parameters
         ----------
         floor : array (world,), optional
-            USD of debt under which a position is left out; 0 when left out.
+            USD: positions of which no call can cover so much are left out; 0 when not given.
         most : int
             Longest list per world: those with the largest debts.
         """
