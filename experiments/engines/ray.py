@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -75,8 +76,9 @@ class Ray(Engine):
             whole = True
         finally:
             if not whole:
-                for reference in running:
-                    ray.cancel(reference, force=True)
+                with suppress(Exception):  # what stopped the loop matters, not a cluster that left
+                    for reference in running:
+                        ray.cancel(reference, force=True)
                 self.close()
 
     def close(self) -> None:
