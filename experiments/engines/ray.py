@@ -4,7 +4,6 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Generator, Iterable
-from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -76,9 +75,8 @@ class Ray(Engine):
             whole = True
         finally:
             if not whole:
-                with suppress(Exception):  # what stopped the loop matters, not a cluster that left
-                    for reference in running:
-                        ray.cancel(reference, force=True)
+                # Leaving ends this driver's tasks. `ray.cancel(force=True)` would too, and aborts
+                # the driver when a task ends at that moment (seen with Ray 2.60).
                 self.close()
 
     def close(self) -> None:

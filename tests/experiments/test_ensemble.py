@@ -17,10 +17,13 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from experiments.engines.dask import Dask
 from experiments.engines.engine import Engine, EngineError
+from experiments.engines.ray import Ray
 from experiments.engines.serial import Serial
 from experiments.ensemble import Interrupted, plan, run
 from experiments.store import Store
+from sim.errors import InputError
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -154,6 +157,36 @@ def test_an_engine_without_progress_ends_the_run(tmp_path: Path) -> None:
         run(FUNCTION, tasks, Store(tmp_path / "a"), _Deaf(), progress=False)
     with pytest.raises(EngineError, match="file system that the driver and all workers share"):
         run(FUNCTION, tasks, Store(tmp_path / "b"), _Elsewhere(), progress=False)
+
+
+def test_a_full_disk_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    tasks = plan({}, 7, 10, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "put", full)
+        with pytest.raises(InputError, match=r"could not put .*No space left on device"):
+            run(FUNCTION, tasks, Store(tmp_path), Serial(), progress=False)
+    assert run(FUNCTION, tasks, Store(tmp_path), Serial(), progress=False).complete
+
+
+@pytest.mark.parametrize("engine", [name for name in PARALLEL if name != "loky"], indirect=True)
+def test_an_existing_cluster_is_used_and_left_running(
+    engine: Engine, undisturbed: Store, tmp_path: Path
+) -> None:
+    from ensemble_tasks import add
+
+    assert list(engine.map(add, [(1, 2)])) == [3]
+    if isinstance(engine, Dask):
+        guest: Engine = Dask(address=engine._cluster.scheduler_address)
+    else:
+        guest = Ray(address="auto")
+    with guest:
+        assert guest.n_workers == 2
+        run(FUNCTION, plan({"raises": [13]}, 7, 60, 6), Store(tmp_path), guest, progress=False)
+    assert_same_rows(Store(tmp_path), undisturbed)
+    assert list(engine.map(add, [(1, 2)])) == [3]
 
 
 def test_ctrl_c_keeps_what_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
