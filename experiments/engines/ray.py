@@ -113,6 +113,7 @@ class Ray(Engine):
                 **ONE_THREAD,
             ):
                 ray.init(
+                    address="local",  # else Ray joins whatever cluster this machine advertises
                     num_cpus=self.n_workers,
                     include_dashboard=False,
                     object_store_memory=_OBJECT_STORE_BYTES,

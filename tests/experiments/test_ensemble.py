@@ -19,7 +19,6 @@ from omegaconf import OmegaConf
 
 from experiments.engines.dask import Dask
 from experiments.engines.engine import Engine, EngineError
-from experiments.engines.ray import Ray
 from experiments.engines.serial import Serial
 from experiments.ensemble import Interrupted, plan, run
 from experiments.store import Store
@@ -171,17 +170,15 @@ def test_a_full_disk_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert run(FUNCTION, tasks, Store(tmp_path), Serial(), progress=False).complete
 
 
-@pytest.mark.parametrize("engine", [name for name in PARALLEL if name != "loky"], indirect=True)
+@pytest.mark.parametrize("engine", ["dask"], indirect=True)
 def test_an_existing_cluster_is_used_and_left_running(
     engine: Engine, undisturbed: Store, tmp_path: Path
 ) -> None:
     from ensemble_tasks import add
 
     assert list(engine.map(add, [(1, 2)])) == [3]
-    if isinstance(engine, Dask):
-        guest: Engine = Dask(address=engine._cluster.scheduler_address)
-    else:
-        guest = Ray(address="auto")
+    assert isinstance(engine, Dask)
+    guest = Dask(address=engine._cluster.scheduler_address)
     with guest:
         assert guest.n_workers == 2
         run(FUNCTION, plan({"raises": [13]}, 7, 60, 6), Store(tmp_path), guest, progress=False)
