@@ -1,7 +1,9 @@
 """Run tasks on a Dask cluster: an existing one, or one of this machine's processes."""
 
 import logging
+import signal
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -67,7 +69,8 @@ class Dask(Engine):
             whole = True
         finally:
             if not whole:
-                client.cancel(futures)
+                with suppress(Exception):  # what stopped the loop matters, not a cluster that left
+                    client.cancel(futures)
                 self.close()
 
     def close(self) -> None:
@@ -105,9 +108,16 @@ class Dask(Engine):
                 memory_limit=0,  # a pause at a share of the memory would hang a large chunk
                 silence_logs=logging.CRITICAL,
                 env=ONE_THREAD,
+                preload=[__name__],
             )
             self._client = distributed.Client(self._cluster)
         return self._client
+
+
+def dask_setup(worker: Any) -> None:
+    """Leave Ctrl-C to the driver; Dask calls this when a worker starts (`preload`)."""
+    del worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _reason(future: Any) -> str:

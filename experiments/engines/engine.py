@@ -118,8 +118,8 @@ def unreachable(engine: str, address: str, error: BaseException) -> EngineError:
     """Say that no cluster answers at an address."""
     return EngineError(
         f"engine={engine} expects a running cluster at engine.address={address}, and none answers "
-        f"({in_short(error)}): check the address and that the "
-        f"cluster is up, or leave engine.address out to start workers here"
+        f"({in_short(error)}): check the address, that the cluster is up, and its token "
+        f"if it asks for one, or leave engine.address out to start workers here"
     )
 
 

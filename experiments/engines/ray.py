@@ -75,8 +75,8 @@ class Ray(Engine):
             whole = True
         finally:
             if not whole:
-                for reference in running:
-                    ray.cancel(reference, force=True)
+                # Leaving ends this driver's tasks. `ray.cancel(force=True)` would too, and aborts
+                # the driver when a task ends at that moment (seen with Ray 2.60).
                 self.close()
 
     def close(self) -> None:
@@ -113,6 +113,7 @@ class Ray(Engine):
                 **ONE_THREAD,
             ):
                 ray.init(
+                    address="local",  # else Ray joins whatever cluster this machine advertises
                     num_cpus=self.n_workers,
                     include_dashboard=False,
                     object_store_memory=_OBJECT_STORE_BYTES,
