@@ -50,6 +50,14 @@ def parts(config: Mapping[str, Any], key: str) -> dict[str, Any]:
     return made
 
 
+def check(config: Mapping[str, Any], seed: int) -> None:
+    """Raise ConfigError or InputError for a configuration that no world can run.
+
+    Makes one world and throws it away, so that bad input stops a study before it starts.
+    """
+    build_model(config, seed, 0, 1).close()
+
+
 def build_model(
     config: Mapping[str, Any], seed: int, first: int, stop: int, events: EventLog | None = None
 ) -> MarketModel:
@@ -72,13 +80,14 @@ def build_model(
         )
     venues: dict[str, Venue] = {MARKET: part(config, MARKET), LENDING: part(config, LENDING)}
     venues.update(parts(config, "pools"))
+    prices = part(config, "price")
     world = World(
         assets=list(config["assets"]),
         gas_asset=config["gas_asset"],
         block_seconds=block_seconds,
         n_blocks=max(1, round(hours * 3600.0 / block_seconds)),
-        start=unix_time(config["start"]),
-        prices=part(config, "price"),
+        start=prices.start or unix_time(config["start"]),
+        prices=prices,
         oracle=part(config, "oracle"),
         venues=venues,
         market=MARKET,

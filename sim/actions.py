@@ -23,7 +23,10 @@ ROW = np.dtype(
         ("asset_2", np.int16),  # asset received, or the debt of a liquidation
         ("amount", np.float64),  # whole tokens; inf: as much as the rules and the balance allow
         ("limit", np.float64),  # least acceptable outcome, whole tokens; 0: none
-        ("arrival", np.float64),  # seconds after the block opened at which the row reaches the venue
+        (
+            "arrival",
+            np.float64,
+        ),  # seconds after the block opened at which the row reaches the venue
         ("tip", np.float64),  # bid per unit of gas above the base fee, gwei
         ("fee_cap", np.float64),  # most that is paid per unit of gas in all, gwei
         ("gas", np.float64),  # units of gas that the row takes

@@ -13,9 +13,7 @@ from sim.state import Arena
 
 
 @kernel
-def transfer(
-    balances: F64, w: int, source: int, target: int, asset: int, amount: float
-) -> bool:
+def transfer(balances: F64, w: int, source: int, target: int, asset: int, amount: float) -> bool:
     """Move whole tokens between two accounts; False, and nothing moved, where the source lacks them.
 
     A shortfall under 1e-12 of the amount is float64 rounding and empties the source.
@@ -31,9 +29,7 @@ def transfer(
 
 
 @kernel
-def mint(
-    balances: F64, minted: F64, w: int, account: int, asset: int, amount: float
-) -> None:
+def mint(balances: F64, minted: F64, w: int, account: int, asset: int, amount: float) -> None:
     """Bring tokens into the world, booked as minted."""
     balances[w, account, asset] += amount
     minted[w, asset] += amount

@@ -411,13 +411,12 @@ def _largest(events: "pd.DataFrame") -> str:
             f"{row.time:%d %b %H:%M:%S}" if dated else str(row.step), str(row.liquidator),
             f"{row.position}", f"{row.collateral} → {row.debt}", money(row.debt_repaid_usd),
             money(row.collateral_seized_usd), money(row.bad_debt_usd), money(row.gas_fee_usd),
-            f"{row.health_factor:.4f}",
         ]
         for row in top.itertuples()
     ]  # fmt: skip
     headers = (
         "time, UTC" if dated else "step", "liquidator", "position", "collateral → debt",
-        "debt repaid", "collateral seized", "bad debt", "gas", "health factor",
+        "debt repaid", "collateral seized", "bad debt", "gas",
     )  # fmt: skip
     title = f"Its {len(rows)} largest liquidations" if len(rows) > 1 else "Its only liquidation"
     return table(title, headers, rows, left=(1, 3))

@@ -136,7 +136,7 @@ def _series(hours, price, fundamental, oracle, gas, total, lost, shape) -> pd.Da
 def _no_events() -> pd.DataFrame:
     columns = (
         "world step seq time liquidator position collateral debt debt_repaid collateral_seized "
-        "protocol_fee bad_debt_usd debt_repaid_usd collateral_seized_usd gas_fee_usd health_factor"
+        "protocol_fee bad_debt_usd debt_repaid_usd collateral_seized_usd gas_fee_usd"
     )
     return pd.DataFrame(columns=columns.split())
 
@@ -175,7 +175,6 @@ def _liquidations(rng, hours, price, total, lost, bonus) -> pd.DataFrame:
                     "debt_repaid_usd": repaid,
                     "collateral_seized_usd": seized,
                     "gas_fee_usd": rng.lognormal(3.0, 0.5, n),
-                    "health_factor": rng.uniform(0.9, 1.0, n),
                 }
             )
         )
