@@ -56,8 +56,8 @@ class MarketAgent(mesa.Agent):  # type: ignore[misc]
         self.arena = Arena(world.n_worlds, {})
 
     @property
-    def least_call(self) -> tuple[float, float] | None:
-        """Gas of one liquidation and least profit in USD, of an agent that liquidates."""
+    def least_call(self) -> tuple[float, float, float] | None:
+        """Gas, least profit in USD and gas cap in gwei of a call, of an agent that liquidates."""
         return None
 
     @abstractmethod

@@ -73,8 +73,10 @@ def cache_folder() -> Path:
     return base / "kernels" / source_digest()
 
 
-_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
-numba.config.CACHE_DIR = str(cache_folder())
+_OPTIONS: dict[str, Any] = {
+    "cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True,
+}  # fmt: skip
+setattr(numba.config, "CACHE_DIR", str(cache_folder()))  # noqa: B010 - unknown to numba's stubs
 
 
 def kernel(function: Function) -> Function:

@@ -180,8 +180,8 @@ class Lenders(MarketAgent):
         period = max(1, round(self.interval_seconds / world.block_seconds))
         self.habits = Habits(
             self.asset,
-            self.leave_above + offset,
-            self.return_below + offset,
+            np.asarray(self.leave_above + offset, np.float64),
+            np.asarray(self.return_below + offset, np.float64),
             np.full(n, period, np.int64),
             (((np.arange(n) * 0.7548776662466927) % 1.0) * period).astype(np.int64),
         )
