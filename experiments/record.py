@@ -119,7 +119,7 @@ class Recorder:
 
     def _sample(self) -> None:
         world, market = self.world, self.market
-        backlog = market.liquidatable_debt()
+        backlog, shortfall = market.backlog()
         hours = min(self.every, world.n_steps - world.step) * world.block_seconds / 3600.0
         observe_backlog(self.extremes, backlog, hours)
         prices = world.oracle_price
@@ -133,7 +133,7 @@ class Recorder:
         sample["base_fee_gwei"] = world.blockspace.state.clearing.copy()
         sample["liquidatable_debt_usd"] = backlog.copy()
         sample["liquidated_debt_usd"] = self.liquidated_usd.copy()
-        sample["bad_debt_usd"] = market.bad_debt_usd()
+        sample["bad_debt_usd"] = market.bad_debt_usd() + shortfall
         sample["deposits_usd"] = _dot(market.supplied(), prices)
         sample["debt_usd"] = _dot(market.borrowed(), prices)
         self.samples.append(sample)
@@ -195,8 +195,9 @@ class Recorder:
                 [np.stack([part["world"], part["position"]], axis=1) for part in self.seen]
             )
             np.add.at(positions, np.unique(pairs, axis=0)[:, 0], 1.0)
-        standing = market.liquidatable_debt()
-        bad_debt, chain = market.bad_debt_usd(), world.blockspace.state
+        standing, shortfall = market.backlog()
+        booked, chain = market.bad_debt_usd(), world.blockspace.state
+        bad_debt = booked + shortfall
         seized = sums["collateral_seized_usd"] + sums["protocol_fee_usd"]
         income = _dot(market.protocol_income(), prices)
         columns: dict[str, Column] = {
@@ -204,6 +205,8 @@ class Recorder:
             "status": np.full(n, "ok", dtype=object),
             "error": np.full(n, None, dtype=object),
             "bad_debt_usd": bad_debt,
+            "booked_bad_debt_usd": booked,
+            "standing_shortfall_usd": shortfall,
             "liquidated_debt_usd": sums["debt_repaid_usd"],
             "liquidated_collateral_usd": seized,
             "n_liquidations": count,

@@ -6,6 +6,7 @@ import numpy as np
 
 from sim.actions import Reject
 from sim.kernel import F64, I32, I64, inlined, kernel
+from sim.lending.health import position_values
 from sim.lending.index import LiquidationIndex, fill_masks, unhealthy_debt
 from sim.lending.state import PooledState
 from sim.lending.verbs import quote
@@ -206,11 +207,25 @@ def survey(
 
 
 @kernel
-def debt_of(state: PooledState, prices: F64, ids: I64, starts: I64, out: F64) -> None:
-    """Debt in USD of the listed positions of each world, shape (world,)."""
+def sum_listed(
+    state: PooledState, market: F64, ids: I64, starts: I64, debt: F64, shortfall: F64
+) -> None:
+    """Add up what the listed positions owe, and by how much that exceeds their collateral.
+
+    Parameters
+    ----------
+    state, market
+        The market, and USD prices at which debt and collateral trade (world, asset).
+    ids, starts : array
+        From `collect`.
+    debt, shortfall : array (world,)
+        Filled, USD.
+    """
     for w in range(starts.shape[0] - 1):
-        total = 0.0
+        owed, missing = 0.0, 0.0
         for i in range(starts[w], starts[w + 1]):
-            _, _, debt = largest_assets(state, prices, w, ids[i])
-            total += debt
-        out[w] = total
+            collateral, _, _, position_debt = position_values(state, market, w, ids[i])
+            owed += position_debt
+            missing += max(position_debt - collateral, 0.0)
+        debt[w] = owed
+        shortfall[w] = missing

@@ -38,7 +38,7 @@ from sim.lending.index import (
     refresh,
     touch,
 )
-from sim.lending.opportunities import Opportunities, debt_of, new_table, survey
+from sim.lending.opportunities import Opportunities, new_table, sum_listed, survey
 from sim.lending.params import RISK_TERMS, PooledParams, ReserveParams, check_risk, check_values
 from sim.lending.state import (
     ASSET_TERMS,
@@ -539,12 +539,24 @@ class PooledMarket(Venue):
         n = int(self._table.starts[-1])
         return Opportunities(self._table.starts, *(column[:n] for column in self._table[1:]))
 
-    def liquidatable_debt(self) -> F64:
-        """All debt of the liquidatable positions in USD, shape (world,)."""
+    def backlog(self) -> tuple[F64, F64]:
+        """Debt of the liquidatable positions, and the part of it that no collateral covers.
+
+        Returns
+        -------
+        debt, shortfall : array (world,)
+            USD at market prices, which a late oracle may not have seen. The shortfall is bad debt
+            that no liquidation has booked; positions that the oracle still takes for healthy are
+            not in it.
+        """
         _, starts = self.liquidatable()
-        out = np.zeros(self.world.n_worlds)
-        debt_of(self.state, self.world.oracle_price, self._ids, starts, out)
-        return out
+        debt, shortfall = np.zeros(self.world.n_worlds), np.zeros(self.world.n_worlds)
+        sum_listed(self.state, self.world.market_price, self._ids, starts, debt, shortfall)
+        return debt, shortfall
+
+    def liquidatable_debt(self) -> F64:
+        """All debt of the liquidatable positions, USD at market prices, shape (world,)."""
+        return self.backlog()[0]
 
     def health_factors(self) -> F64:
         """Health factors of all positions at the oracle's prices, shape (world, position).
