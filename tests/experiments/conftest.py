@@ -222,6 +222,7 @@ def _worlds(fall, price, fundamental, oracle, gas, total, lost, bonus, events) -
         start = fundamental[asset][:, 0]
         out[f"fundamental_fall_{asset}"] = 1.0 - fundamental[asset].min(axis=1) / start
         out[f"amplification_{asset}"] = out[f"fall_{asset}"] - out[f"fundamental_fall_{asset}"]
+        out[f"push_{asset}"] = out[f"amplification_{asset}"] + 0.01
     return pd.DataFrame(out)
 
 
