@@ -339,8 +339,8 @@ def _amplification(it: Page, summary: Json, assets: list[str]) -> None:
             ]
         )  # fmt: skip
     headers = (
-        "asset", "mean fall", "without feedback", "amplification", "95% interval of the mean",
-        "95% of worlds below", "deepest push, mean", "deepest push, 95% below",
+        "asset", "mean fall", "no feedback", "amplification", "95% interval of it",
+        "95% below", "deepest push, mean", "95% below",
     )  # fmt: skip
     many = summary["worlds"]["n_ok"] > 1
     chart = it.side_by_side(figures.amplification(summary, assets)) if many else ""
