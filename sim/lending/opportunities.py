@@ -6,7 +6,7 @@ import numpy as np
 
 from sim.actions import Reject
 from sim.kernel import F64, I32, I64, inlined, kernel
-from sim.lending.index import LiquidationIndex, fill_masks, unhealthy_debt
+from sim.lending.index import LiquidationIndex, fill_masks, n_worth, unhealthy_debt
 from sim.lending.state import PooledState
 from sim.lending.verbs import quote
 
@@ -188,7 +188,7 @@ def survey(
         out.starts[w] = n
         fill_masks(index, w)
         count = 0
-        for i in range(index.lists[w]["hot"]):
+        for i in range(n_worth(index, w, floor[w])):
             debt = unhealthy_debt(index, state, w, i, index.lists[w]["worst"], floor[w])
             if debt > 0.0:
                 ids[count], usd[count], order[count] = index.watched[w, i]["id"], debt, count
@@ -203,14 +203,3 @@ def survey(
         n += count
     out.starts[floor.shape[0]] = n
     return n if n > room else 0
-
-
-@kernel
-def debt_of(state: PooledState, prices: F64, ids: I64, starts: I64, out: F64) -> None:
-    """Debt in USD of the listed positions of each world, shape (world,)."""
-    for w in range(starts.shape[0] - 1):
-        total = 0.0
-        for i in range(starts[w], starts[w + 1]):
-            _, _, debt = largest_assets(state, prices, w, ids[i])
-            total += debt
-        out[w] = total

@@ -34,11 +34,12 @@ from sim.lending.index import (
     WATCHED,
     WEIGHT,
     LiquidationIndex,
+    backlog,
     collect,
     refresh,
     touch,
 )
-from sim.lending.opportunities import Opportunities, debt_of, new_table, survey
+from sim.lending.opportunities import Opportunities, new_table, survey
 from sim.lending.params import RISK_TERMS, PooledParams, ReserveParams, check_risk, check_values
 from sim.lending.state import (
     ASSET_TERMS,
@@ -526,10 +527,7 @@ class PooledMarket(Venue):
         floor = np.zeros(self.world.n_worlds) if floor is None else floor
         fresh = self._surveyed and self._most == most and np.array_equal(self._floor, floor)
         if not fresh:
-            watched = self.index_state.watched.shape[1]
-            if self._usd.shape[0] < watched:
-                self._survey_ids = np.zeros(watched, np.int64)
-                self._usd, self._order = np.zeros(watched), np.zeros(watched, np.int64)
+            self._make_scratch()
             while room := survey(
                 self.index_state, self.state, self.world.oracle_price, floor, most,
                 self._survey_ids, self._usd, self._order, self._table,
@@ -539,11 +537,19 @@ class PooledMarket(Venue):
         n = int(self._table.starts[-1])
         return Opportunities(self._table.starts, *(column[:n] for column in self._table[1:]))
 
+    def _make_scratch(self) -> None:
+        """Have room for one world's watch list in the work space."""
+        watched = self.index_state.watched.shape[1]
+        if self._usd.shape[0] < watched:
+            self._survey_ids = np.zeros(watched, np.int64)
+            self._usd, self._order = np.zeros(watched), np.zeros(watched, np.int64)
+
     def liquidatable_debt(self) -> F64:
         """All debt of the liquidatable positions in USD, shape (world,)."""
-        _, starts = self.liquidatable()
+        self._look()
+        self._make_scratch()
         out = np.zeros(self.world.n_worlds)
-        debt_of(self.state, self.world.oracle_price, self._ids, starts, out)
+        backlog(self.index_state, self.state, self._survey_ids, out)
         return out
 
     def health_factors(self) -> F64:
