@@ -71,6 +71,8 @@ class View:
         self._pools = [v for v in world.venues.values() if isinstance(v, ConstantProductPool)]
         self._board: PoolBoard | None = None
         self._board_step = -1
+        self._calls: dict[str, Opportunities] = {}
+        self._calls_step = -1
 
     @property
     def step(self) -> int:
@@ -95,6 +97,15 @@ class View:
         A position whose whole debt earns less bonus than the least gas, at what the last block
         cleared at, and the least profit that any liquidator asks for is left out.
         """
+        if self._calls_step != self.step:
+            self._calls.clear()
+            self._calls_step = self.step
+        calls = self._calls.get(market.name)
+        if calls is None:
+            calls = self._calls[market.name] = self._survey(market)
+        return calls
+
+    def _survey(self, market: PooledMarket) -> Opportunities:
         bonus = market.largest_bonus()
         price = OVERBID * np.maximum(self.base_fee, self.clearing)
         gas_usd = self._least_gas * price * 1e-9 * self.market_price[:, self.gas_asset]
@@ -119,4 +130,4 @@ class View:
 
     def forget(self) -> None:
         """Drop what was kept for the block (after a restore)."""
-        self._board_step = -1
+        self._board_step = self._calls_step = -1

@@ -73,7 +73,7 @@ def cache_folder() -> Path:
     return base / "kernels" / source_digest()
 
 
-_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True, "_nrt": False}
 numba.config.CACHE_DIR = str(cache_folder())
 
 

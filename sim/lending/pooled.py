@@ -49,6 +49,7 @@ from sim.lending.state import (
     PooledState,
     as_records,
     new_arena,
+    new_positions,
 )
 from sim.lending.verbs import accrue, execute, refresh_rates
 from sim.venue import Venue
@@ -241,10 +242,11 @@ class PooledMarket(Venue):
         self._collateral_book, self._debt_book = self._resolve_book(n_assets)
         n = self.n_positions
         self.arena = new_arena(n_worlds, n_assets)
+        collateral, debt = new_positions(n_worlds, n, n_assets)
         self.state = PooledState(
             owner=self._owners(),
-            collateral=np.zeros((n_worlds, n, n_assets)),
-            debt=np.zeros((n_worlds, n, n_assets)),
+            collateral=collateral,
+            debt=debt,
             reserves=as_records(self.arena["reserves"], RESERVE),
             market=as_records(self.arena["market"], MARKET),
         )
