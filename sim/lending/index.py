@@ -28,6 +28,8 @@ from sim.lending.state import PooledState
 MARGIN = 1.08  # reference health under which a position is watched
 HEAT = 1.01  # slack of the hot part beyond what the present move demands
 COOL = 1.03  # slack at which the hot part is made smaller again
+PARTS = 2.0**30  # of a dollar, in which a backlog is summed
+LARGEST_DEBT = 1e14  # USD of one position that a backlog counts; int64 holds 90,000 such
 SAFE = 1.0 + 1e-9  # bounds are compared to this, so that rounding never hides a position
 MASK_ASSETS = 8  # up to so many assets a position's assets are a bit mask
 
@@ -391,21 +393,6 @@ def refresh(index: LiquidationIndex, state: PooledState, prices: F64) -> int:
     return needed if needed > index.watched.shape[1] else 0
 
 
-@inlined
-def unhealthy_ids(
-    index: LiquidationIndex, state: PooledState, w: int, ids: I64, start: int
-) -> int:
-    """Append the liquidatable positions of one world to `ids`, ascending; return the new end."""
-    fill_masks(index, w)
-    n = start
-    for i in range(index.lists[w]["hot"]):
-        if unhealthy_debt(index, state, w, i, index.lists[w]["worst"], 0.0) > 0.0:
-            ids[n] = index.watched[w, i]["id"]
-            n += 1
-    sort_ids(ids, start, n)
-    return n
-
-
 @kernel
 def collect(index: LiquidationIndex, state: PooledState, ids: I64, starts: I64) -> int:
     """List the liquidatable positions of all worlds, ascending per world, after `refresh`.
@@ -422,23 +409,31 @@ def collect(index: LiquidationIndex, state: PooledState, ids: I64, starts: I64) 
         if n + hot > ids.shape[0]:
             n += hot
             continue
-        n = unhealthy_ids(index, state, w, ids, n)
+        fill_masks(index, w)
+        for i in range(hot):
+            if unhealthy_debt(index, state, w, i, index.lists[w]["worst"], 0.0) > 0.0:
+                ids[n] = index.watched[w, i]["id"]
+                n += 1
+        sort_ids(ids, starts[w], n)
     starts[starts.shape[0] - 1] = n
     return n if n > ids.shape[0] else 0
 
 
 @kernel
-def backlog(index: LiquidationIndex, state: PooledState, ids: I64, out: F64) -> None:
+def backlog(index: LiquidationIndex, state: PooledState, out: F64) -> None:
     """Sum the debt in USD of the liquidatable positions, shape (world,), after `refresh`.
 
-    `ids` is work space with room for one world's watched positions; the sum is by ascending
-    position, so that it does not depend on the order of a watch list.
+    The order of a watch list depends on when it was made, and a sum of floats on its order: whole
+    dollars and 2^-30ths of one are summed as integers.
     """
     for w in range(out.shape[0]):
-        total = 0.0
-        for i in range(unhealthy_ids(index, state, w, ids, 0)):
-            debt = 0.0
-            for a in range(state.debt.shape[2]):
-                debt += state.debt[w, ids[i], a] * index.weights[w, a]["debt"]
-            total += debt
-        out[w] = total
+        fill_masks(index, w)
+        whole, parts = 0, 0
+        for i in range(index.lists[w]["hot"]):
+            debt = min(
+                unhealthy_debt(index, state, w, i, index.lists[w]["worst"], 0.0), LARGEST_DEBT
+            )
+            dollars = int(debt)
+            whole += dollars
+            parts += int((debt - dollars) * PARTS)
+        out[w] = whole + parts / PARTS

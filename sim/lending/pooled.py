@@ -312,7 +312,7 @@ class PooledMarket(Venue):
 
     def _allocate_index(self, n_worlds: int, n: int, n_assets: int) -> None:
         """Empty liquidation index with room for some watched positions, and growable outputs."""
-        room = min(n, 64 + n // 8)
+        room = min(n, 64 + n // 4)  # untouched memory costs nothing
         self.index_state = LiquidationIndex(
             slot=np.full((n_worlds, n), -1, np.int32),
             watched=np.zeros((n_worlds, room), WATCHED),
@@ -529,7 +529,10 @@ class PooledMarket(Venue):
         floor = np.zeros(self.world.n_worlds) if floor is None else floor
         fresh = self._surveyed and self._most == most and np.array_equal(self._floor, floor)
         if not fresh:
-            self._make_scratch()
+            watched = self.index_state.watched.shape[1]
+            if self._usd.shape[0] < watched:
+                self._survey_ids = np.zeros(watched, np.int64)
+                self._usd, self._order = np.zeros(watched), np.zeros(watched, np.int64)
             while room := survey(
                 self.index_state, self.state, self.world.oracle_price, floor, most,
                 self._survey_ids, self._usd, self._order, self._table,
@@ -539,19 +542,11 @@ class PooledMarket(Venue):
         n = int(self._table.starts[-1])
         return Opportunities(self._table.starts, *(column[:n] for column in self._table[1:]))
 
-    def _make_scratch(self) -> None:
-        """Have room for one world's watch list in the work space."""
-        watched = self.index_state.watched.shape[1]
-        if self._usd.shape[0] < watched:
-            self._survey_ids = np.zeros(watched, np.int64)
-            self._usd, self._order = np.zeros(watched), np.zeros(watched, np.int64)
-
     def liquidatable_debt(self) -> F64:
         """All debt of the liquidatable positions in USD, shape (world,)."""
         self._look()
-        self._make_scratch()
         out = np.zeros(self.world.n_worlds)
-        backlog(self.index_state, self.state, self._survey_ids, out)
+        backlog(self.index_state, self.state, out)
         return out
 
     def health_factors(self) -> F64:
