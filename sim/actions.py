@@ -10,7 +10,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from sim.kernel import Rows
+from sim.kernel import I64, Bool, Rows, kernel
 
 ROW = np.dtype(
     [
@@ -44,6 +44,7 @@ ROW = np.dtype(
     align=True,
 )
 
+WORDS = ROW.itemsize // 8
 RAW = np.dtype((np.void, ROW.itemsize))  # a row as a block of bytes
 BUNDLE_ROWS = 8  # the longest atomic bundle
 
@@ -112,6 +113,46 @@ def join_rows(parts: Sequence[Rows]) -> Rows:
         raw[start : start + part.shape[0]] = part.view(RAW)
         start += part.shape[0]
     return joined
+
+
+@kernel
+def _gather(source: I64, index: I64, out: I64) -> None:
+    """Copy the listed records, seen as words (row, word)."""
+    for k in range(index.shape[0]):
+        for j in range(source.shape[1]):
+            out[k, j] = source[index[k], j]
+
+
+def take_rows(rows: Rows, index: I64) -> Rows:
+    """Copy of the rows at `index`; numpy's own takes three times as long for records."""
+    taken = np.empty(index.shape[0], ROW)
+    if index.shape[0]:
+        words = rows.view(np.int64).reshape(-1, WORDS)
+        _gather(words, index, taken.view(np.int64).reshape(-1, WORDS))
+    return taken
+
+
+@kernel
+def _split(rows: Rows, on_chain: Bool, chain: I64, direct: I64) -> int:
+    """List the rows of on-chain venues and the others; return how many are on chain."""
+    n = 0
+    for i in range(rows.shape[0]):
+        if on_chain[rows[i].venue]:
+            chain[n] = i
+            n += 1
+        else:
+            direct[i - n] = i
+    return n
+
+
+def split_rows(rows: Rows, on_chain: Bool) -> tuple[Rows, Rows]:
+    """Rows whose venue is marked in `on_chain`, and the others."""
+    size = rows.shape[0]
+    chain, direct = np.empty(size, np.int64), np.empty(size, np.int64)
+    n = _split(rows, on_chain, chain, direct)
+    if n == size:
+        return rows, NO_ROWS
+    return take_rows(rows, chain[:n]), take_rows(rows, direct[: size - n])
 
 
 NO_ROWS = new_rows(0)

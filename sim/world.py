@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.actions import NO_ROWS, join_rows
+from sim.actions import NO_ROWS, join_rows, split_rows
 from sim.blockspace import BlockSpace
 from sim.errors import ConfigError, InvariantError
 from sim.events import EventLog
@@ -208,15 +208,13 @@ class World:
             One per agent, each grouped by world in ascending order. They are copied.
         """
         parts = [rows for rows in (*intents, self.oracle.reports()) if rows.shape[0]]
-        rows = join_rows(parts) if parts else NO_ROWS
+        chain, direct = split_rows(join_rows(parts), self.on_chain) if parts else (NO_ROWS, NO_ROWS)
         self.executor.open_block()
-        on_chain = self.on_chain[rows["venue"]] if parts else np.zeros(0, np.bool_)
-        included = self.blockspace.include(rows[on_chain] if parts else rows)
+        included = self.blockspace.include(chain)
         self._execute(included, *self.on_chain_order.keys(included))
         self.blockspace.close(included)
         self.events.record(included)
-        if parts and not on_chain.all():
-            direct = rows[~on_chain]
+        if direct.shape[0]:
             self._execute(direct, *self.off_chain_order.keys(direct))
             self.events.record(direct)
         for venue in self.venues.values():
