@@ -156,34 +156,34 @@ def take_in(
         raw = 0  # the bundle's number as the agent wrote it
         for i in range(start, ends[part]):
             row = rows[i]
-            if not 0 <= row.world < bundles.shape[0]:
+            if not 0 <= row["world"] < bundles.shape[0]:
                 return i, 0
-            if not 0 <= row.venue < on_chain.shape[0]:
+            if not 0 <= row["venue"] < on_chain.shape[0]:
                 return i, 1
-            if not 0 <= row.account < n_accounts:
+            if not 0 <= row["account"] < n_accounts:
                 return i, 2
-            if not 0.0 <= row.gas < np.inf:
+            if not 0.0 <= row["gas"] < np.inf:
                 return i, 3
-            if not 0.0 <= row.tip < np.inf:
+            if not 0.0 <= row["tip"] < np.inf:
                 return i, 4
-            if not 0.0 <= row.arrival < np.inf:
+            if not 0.0 <= row["arrival"] < np.inf:
                 return i, 5
-            if row.bundle == 0:
+            if row["bundle"] == 0:
                 raw = 0
                 continue
-            if row.bundle != raw or row.world != rows[i - 1].world:
-                raw = row.bundle
-                bundles[row.world] += 1.0
-                row.bundle = int(bundles[row.world])
+            if row["bundle"] != raw or row["world"] != rows[i - 1]["world"]:
+                raw = row["bundle"]
+                bundles[row["world"]] += 1.0
+                row["bundle"] = int(bundles[row["world"]])
                 continue
             head = rows[i - 1]
-            if on_chain[row.venue] != on_chain[head.venue]:
+            if on_chain[row["venue"]] != on_chain[head["venue"]]:
                 return i, 6
-            row.bundle = head.bundle
-            row.tip = head.tip
-            row.fee_cap = head.fee_cap
-            row.arrival = head.arrival
-            row.expires = head.expires
+            row["bundle"] = head["bundle"]
+            row["tip"] = head["tip"]
+            row["fee_cap"] = head["fee_cap"]
+            row["arrival"] = head["arrival"]
+            row["expires"] = head["expires"]
         start = ends[part]
     return -1, 0
 

@@ -152,9 +152,7 @@ def test_opportunities_are_sorted_and_executable(stand_in: Callable[..., Any]) -
     part = slice(found.starts[0], found.starts[1])
     columns = [np.array(column[part]) for column in found[1:]]
     some = 0
-    for p, asset, asset_2, cover, received, available, _, debt_usd in zip(
-        *columns, strict=True
-    ):
+    for p, asset, asset_2, cover, received, available, _, debt_usd in zip(*columns, strict=True):
         assert received <= available
         assert debt_usd > 0.0
         row = world.act(
