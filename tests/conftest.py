@@ -60,3 +60,78 @@ def small_crash(compose) -> dict[str, Any]:
         "scenarios.crash.start_hours=0.2",
         "scenarios.crash.duration_hours=1.5",
     )
+
+
+@pytest.fixture(scope="session")
+def make_model() -> Callable[..., Any]:
+    """Factory of models from a configuration, a slice of world ids and agents on top."""
+    from unittest import mock
+
+    import experiments.build
+    from agents.model import MarketModel
+    from sim.events import EventLog
+
+    def build(config, first=0, stop=1, seed=0, extra=None, events=None):
+        def model(world, agents):
+            return MarketModel(world, {**agents, **(extra or {})})
+
+        with mock.patch.object(experiments.build, "MarketModel", model):
+            return experiments.build.build_model(config, seed, first, stop, events or EventLog())
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def scripted() -> Callable[..., Any]:
+    """Factory of agents that do what a function of (agent, view) says."""
+    from agents.agent import MarketAgent
+    from sim.actions import NO_ROWS
+
+    class Scripted(MarketAgent):
+        def __init__(self, script=None, holdings=None, enrolls=None):
+            self.script, self.holdings = script, holdings or {}
+            self.enrolls = enrolls
+
+        def enroll(self, world):
+            if self.enrolls:
+                self.enrolls(self, world)
+
+        def bind(self, world):
+            super().bind(world)
+            self.endow(self.holdings)
+
+        def decide(self, view):
+            rows = self.script(self, view) if self.script else None
+            return NO_ROWS if rows is None else rows
+
+    return Scripted
+
+
+@pytest.fixture(scope="session")
+def trace() -> Callable[..., dict[str, bytes]]:
+    """All that one world of a model is, byte by byte: its event log and its whole state."""
+
+    def take(model, w=0) -> dict[str, bytes]:
+        world = model.world
+        lending = world.venues["lending"]
+        rows = world.events.rows()
+        found = {
+            f"event.{name}": rows[name][rows["world"] == w].tobytes()
+            for name in rows.dtype.names
+            if name != "world"
+        }
+        arenas = {f"world.{k}": arena for k, arena in enumerate(world._arenas())}
+        arenas |= {name: agent.arena for name, agent in model.members.items()}
+        arenas["oracle.memory"] = world.oracle.memory
+        for key, arena in arenas.items():
+            for name, view in arena.views.items():
+                found[f"{key}.{name}"] = view[w].tobytes()
+        found["lending.collateral"] = lending.state.collateral[w].tobytes()
+        found["lending.debt"] = lending.state.debt[w].tobytes()
+        waiting = world.blockspace.pending
+        for name in waiting.dtype.names:
+            if name != "world":
+                found[f"waiting.{name}"] = waiting[name][waiting["world"] == w].tobytes()
+        return found
+
+    return take
