@@ -87,7 +87,7 @@ class View:
         return self._world.n_steps
 
     def venue(self, name: str) -> "Venue":
-        """A venue by name, for its on-demand figures; agents act through rows only."""
+        """Find a venue by name, for its on-demand figures; agents act through rows only."""
         if name not in self._world.venues:
             known = ", ".join(self._world.venues)
             raise ConfigError(f"unknown venue {name!r}; known: {known}")

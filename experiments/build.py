@@ -13,6 +13,7 @@ from sim.actions import Verb
 from sim.blockspace import BlockSpace
 from sim.errors import ConfigError
 from sim.events import EventLog
+from sim.scenarios.scenario import Composite
 from sim.venue import Venue
 from sim.world import World
 
@@ -79,7 +80,10 @@ def build_model(
             f"hours and block_seconds must be positive, got {hours} and {block_seconds}"
         )
     venues: dict[str, Venue] = {MARKET: part(config, MARKET), LENDING: part(config, LENDING)}
-    venues.update(parts(config, "pools"))
+    for name, pool in parts(config, "pools").items():
+        if name in venues:
+            raise ConfigError(f"pools.{name} has the name of another venue; rename it")
+        venues[name] = pool
     prices = part(config, "price")
     world = World(
         assets=list(config["assets"]),
@@ -92,7 +96,7 @@ def build_model(
         venues=venues,
         market=MARKET,
         blockspace=BlockSpace(part(config, "blockspace"), part(config, "background")),
-        scenarios=list(parts(config, "scenarios").values()),
+        scenarios=[Composite(parts(config, "scenarios"))],
         sequencer=part(config, "sequencer"),
         seed=seed,
         world_ids=np.arange(first, stop),

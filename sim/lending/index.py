@@ -337,8 +337,8 @@ def unhealthy_debt(
 ) -> float:
     """Debt in USD of the position at place i of a watch list if it is liquidatable; else 0.
 
-    0 also where no call can cover `floor` USD, as the largest debt or the largest collateral is worth
-    less, mostly without a look at the position itself. `g` is the world's worst move; the moves of
+    0 also where no call can cover `floor` USD, as the largest debt or collateral is worth less,
+    mostly without a look at the position itself. `g` is the world's worst move; the moves of
     every set of assets are tabulated (`fill_masks`).
     """
     n_assets = state.debt.shape[2]

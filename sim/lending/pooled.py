@@ -609,3 +609,7 @@ class PooledMarket(Venue):
         reserves = self.state.reserves
         owed = self.supplied() + reserves["surplus"]
         return np.asarray(owed - self.borrowed() - reserves["deficit"] - reserves["flash"])
+
+    def claims_scale(self) -> F64:
+        """All supply: nearly all of it may be lent out, and custody is what is left."""
+        return self.supplied()
