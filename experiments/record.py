@@ -65,6 +65,11 @@ class Recorder:
         self.initial_supply, self.initial_debt = market.supplied(), market.borrowed()
         self.initial_collateral_usd = self._collateral_usd()
         self.liquidated_usd: F64 = np.zeros(self.world.n_worlds)
+        self.liquidators = [
+            agent.account for agent in model.members.values() if isinstance(agent, Liquidator)
+        ]
+        self.gas_paid: F64 = np.zeros(self.world.n_worlds)
+        self.gas_usd: F64 = np.zeros(self.world.n_worlds)
         self.samples: list[dict[str, Column]] = []
         self.seen: list[dict[str, Column]] = []
         self.n_parts = 0
@@ -96,6 +101,15 @@ class Recorder:
             world.blockspace.state.clearing,
         )  # fmt: skip
         self._read_liquidations(prices)
+        self._read_gas(prices)
+
+    def _read_gas(self, prices: F64) -> None:
+        """Price all gas that liquidators paid in the block, failed calls and bundles included."""
+        paid = np.zeros_like(self.gas_paid)
+        for account in self.liquidators:
+            paid += self.world.blockspace.state.paid[:, account]
+        self.gas_usd += (paid - self.gas_paid) * prices[:, self.world.gas_asset]
+        self.gas_paid = paid
 
     def _read_liquidations(self, prices: F64) -> None:
         """Price the liquidations of the block at the prices at which it opened."""
@@ -213,7 +227,7 @@ class Recorder:
             "n_positions_liquidated": positions,
             "borrower_loss_usd": seized - sums["debt_repaid_usd"],
             "liquidator_profit_usd": self._profit(Liquidator),
-            "liquidator_gas_usd": sums["gas_fee_usd"],
+            "liquidator_gas_usd": self.gas_usd.copy(),
             "protocol_income_usd": income,
             "supplier_interest_usd": _dot(market.supplier_interest(), prices),
             "supplier_loss_usd": np.maximum(bad_debt - income, 0.0),
@@ -257,7 +271,7 @@ _AMOUNTS = (
     "debt_repaid", "collateral_seized", "protocol_fee", "bad_debt_usd", "debt_repaid_usd",
     "collateral_seized_usd", "gas_fee_usd",
 )  # fmt: skip
-_SUMS = ("debt_repaid_usd", "collateral_seized_usd", "gas_fee_usd", "protocol_fee_usd")
+_SUMS = ("debt_repaid_usd", "collateral_seized_usd", "protocol_fee_usd")
 
 
 def _dot(tokens: F64, prices: F64) -> F64:
