@@ -20,6 +20,8 @@ from sim.venue import Venue
 from sim.world import World
 
 LENDING, MARKET = "lending", "market"
+DESCRIBED = ("WETH", "WBTC", "USDC", "DAI")
+"""Assets that the files in `conf/` describe; a world may have fewer of them."""
 
 
 def unix_time(text: str) -> float:
@@ -126,7 +128,57 @@ def check(config: Mapping[str, Any], seed: int) -> None:
 
     Makes one world and throws it away, so that bad input stops a study before it starts.
     """
-    build_model(config, seed, 0, 1).close()
+    try:
+        build_model(config, seed, 0, 1).close()
+    except FaultlineError as error:
+        named = re.search(r"unknown asset '?(\w+)'?", str(error))
+        where = ", ".join(_mentions(config, named[1])) if named else ""
+        if not where:
+            raise
+        raise ConfigError(f"{error} (named in {where})") from error
+
+
+def _mentions(config: Any, name: str, place: str = "") -> list[str]:
+    """List the places of a configuration that name something."""
+    if isinstance(config, Mapping):
+        own = [place] if place and name in config else []
+        return own + [
+            found
+            for key, value in config.items()
+            for found in _mentions(value, name, f"{place}.{key}" if place else str(key))
+        ]
+    return [place] if config == name or (isinstance(config, list) and name in config) else []
+
+
+def without_unused(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what the configuration files say about assets that this world does not have.
+
+    So `assets=[WETH,USDC,DAI]` is enough to leave WBTC out of reserves, pools, holdings and
+    scenarios. An asset that no file describes is never left out: its name is an error.
+    """
+    unused = {name for name in DESCRIBED if name not in config["assets"]}
+    kept = _without(config, unused) if unused else dict(config)
+    assert isinstance(kept, dict)
+    return kept
+
+
+def _without(config: Any, unused: set[str]) -> Any:
+    if isinstance(config, Mapping):
+        return {
+            key: _without(value, unused)
+            for key, value in config.items()
+            if not unused.intersection(str(key).split("/")) and not _trades(value, unused)
+        }
+    if isinstance(config, list):
+        return [value for value in config if value not in unused]
+    return config
+
+
+def _trades(description: Any, unused: set[str]) -> bool:
+    """Whether a part is a pool of an asset that is not used."""
+    if not isinstance(description, Mapping):
+        return False
+    return bool(unused & {description.get("asset_0"), description.get("asset_1")})
 
 
 def build_model(

@@ -58,7 +58,10 @@ def _unknown(error: Any) -> str:
     known = known if place else sorted({*known, "scenario"} - {"hydra"})
     close = get_close_matches(name, known, n=1)
     guess = f"did you mean {close[0]}? " if close else ""
-    return f"unknown parameter {key}: {guess}{place or 'a study'} has {listed(known)}"
+    return (
+        f"unknown parameter {key}: {guess}{place or 'a study'} has {listed(known)}; a new one is "
+        f"added as +{key}=..."
+    )
 
 
 def listed(names: Iterable[str]) -> str:

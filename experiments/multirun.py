@@ -37,8 +37,8 @@ class Design:
         Arguments of the command line that led to it.
     out : Path
         Folder of all runs.
-    label : str
-        What sets it apart from the other designs.
+    own : dict of str to str
+        Those of them that set it apart from the other designs.
     study : Study or None
         Its results.
     problem : str
@@ -47,9 +47,15 @@ class Design:
 
     overrides: dict[str, str]
     out: Path
-    label: str
+    own: dict[str, str]
     study: "Study | None" = None
     problem: str = ""
+
+    @property
+    def label(self) -> str:
+        """What sets it apart, in words."""
+        own = [f"{_short(key)} = {value}" for key, value in self.own.items()]
+        return ", ".join(own) or "the only design"
 
 
 class Session:
@@ -101,18 +107,17 @@ class Session:
         self._sweeping = settings.mode == RunMode.MULTIRUN
         overrides = dict(_pair(item) for item in command)
         out = Path(str(cfg.get("out", "results"))).expanduser()
-        own = [item for item in command if item not in self._arguments]
-        label = ", ".join(_short(item) for item in own) or "the only design"
+        own = dict(_pair(item) for item in command if item not in self._arguments)
         try:
-            study = self._study(cfg, command)
-            self.designs.append(Design(overrides, out, label, study))
-            if self._sweeping:
-                print(f"{label}: {study.report}", flush=True)
+            design = Design(overrides, out, own, self._study(cfg, command))
         except expected() as error:
-            self.designs.append(Design(overrides, out, label, problem=sentence(error)))
+            design = Design(overrides, out, own, problem=sentence(error))
             self._error = self._error or error
-            if self._sweeping:
-                print(f"error: {label}: {sentence(error)}", file=sys.stderr)
+        self.designs.append(design)
+        if self._sweeping and design.study is not None:
+            print(f"{design.label}: {design.study.report}", flush=True)
+        elif self._sweeping:
+            print(f"error: {design.label}: {design.problem}", file=sys.stderr)
 
     def _study(self, cfg: DictConfig, command: list[str]) -> "Study":
         from experiments.build import part
@@ -166,12 +171,12 @@ def compare(designs: Sequence[Design]) -> "tuple[Path | None, Table]":
     ran = [design for design in designs if design.study is not None]
     failed = [design for design in designs if design.problem]
     if not ran:
-        return None, _sweep_table({"designs": []}, failed)
+        return None, _sweep_table({"designs": []}, [], failed)
     folder = sweep_folder(designs)
     folder.mkdir(parents=True, exist_ok=True)
     runs = [(d.overrides, d.study.summary, d.study.worlds) for d in ran if d.study is not None]
     page, numbers = sweep.write(folder, runs, failed=[(d.label, d.problem) for d in failed])
-    return page.absolute(), _sweep_table(json.loads(numbers.read_text()), failed)
+    return page.absolute(), _sweep_table(json.loads(numbers.read_text()), ran, failed)
 
 
 def sweep_folder(designs: Sequence[Design]) -> Path:
@@ -189,9 +194,8 @@ def _pair(override: str) -> tuple[str, str]:
     return (key, "removed") if override.startswith("~") else (key, value)
 
 
-def _short(override: str) -> str:
-    key, value = _pair(override)
-    return f"{key.rpartition('.')[2]} = {value}"
+def _short(key: str) -> str:
+    return key.rpartition(".")[2]
 
 
 def _console() -> Any:
@@ -206,27 +210,31 @@ def _table_of(study: "Study") -> "Table":
     return console_table(study.summary)
 
 
-def _sweep_table(found: dict[str, Any], failed: Sequence[Design]) -> "Table":
-    """Make the one table of a sweep: a row per design."""
+def _sweep_table(found: dict[str, Any], ran: Sequence[Design], failed: Sequence[Design]) -> "Table":
+    """Make the one table of a sweep: a row per design, a column per swept parameter."""
     from rich.table import Table
     from rich.text import Text
 
     from experiments.report.words import money, percent
 
+    keys = list(dict.fromkeys(key for design in [*ran, *failed] for key in design.own))
     tail = found.get("risk_metric", "mean_usd")
-    heads = ["design", "bad debt, mean", "any bad debt", "liquidated, mean", "borrowing power"]
+    heads = ["bad debt, mean", "any bad debt", "liquidated, mean", "borrowing power"]
     if tail != "mean_usd":
-        heads.insert(2, f"bad debt, {tail[:-4].replace('_', ' ').upper()}")
+        heads.insert(1, f"bad debt, {tail[:-4].replace('_', ' ').upper()}")
     table = Table(title="Designs on the same shocks", title_justify="left", header_style="bold")
-    for i, head in enumerate(heads):
-        table.add_column(head, justify="left" if i == 0 else "right")
-    for design in found["designs"]:
-        lost = design["bad_debt"]
-        cells = [design["label"], money(lost["mean_usd"]["value"])]
+    for key in keys or [""]:
+        table.add_column(_short(key), overflow="fold")
+    for head in heads:
+        table.add_column(head, justify="right")
+    for design, it in zip(ran, found["designs"], strict=True):
+        lost = it["bad_debt"]
+        cells = [design.own.get(key, "") for key in keys or [""]]
+        cells += [money(lost["mean_usd"]["value"])]
         cells += [money(lost[tail]["value"])] if tail != "mean_usd" else []
-        cells += [percent(design["probability_any"]["value"])]
-        cells += [money(design["liquidated_mean_usd"]), percent(design["borrowing_power"])]
-        table.add_row(*[Text(cell) for cell in cells])
-    for it in failed:
-        table.add_row(Text(it.label), *["failed"] * (len(heads) - 1))
+        cells += [percent(it["probability_any"]["value"]), money(it["liquidated_mean_usd"])]
+        table.add_row(*[Text(cell) for cell in (*cells, percent(it["borrowing_power"]))])
+    for design in failed:
+        cells = [design.own.get(key, "") for key in keys or [""]]
+        table.add_row(*[Text(cell) for cell in cells], "failed", *[""] * (len(heads) - 1))
     return table

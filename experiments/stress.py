@@ -7,7 +7,7 @@ common random numbers and adds one comparison (`experiments.multirun`).
 
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,9 +32,11 @@ NOT_RESULTS = ("engine", "out", "name", "worlds", "chunk", "seed", "start_given"
 
 FILE_BOOK = "experiments.positions.book_from_file"
 BOOK_OPTIONS = (
-    "_target_", "_convert_", "rename", "until", "eth_price", "drop_unknown",
+    "_convert_", "rename", "until", "eth_price", "drop_unknown",
     "drop_uncollateralised", "blank_is_zero", "negative_is_zero",
 )  # fmt: skip
+FILE_PRICES = "experiments.data.replay_file"
+PRICE_OPTIONS = ("venue", "max_gap", "correlation", "fill_volatility")
 CHUNK_BYTES = 400e6  # state of one task: larger chunks share more of the cost of a block
 MOST_WORLDS = 512  # per task
 
@@ -81,12 +83,14 @@ def relevant(config: Mapping[str, Any]) -> dict[str, Any]:
             kept[key] = str(Path(str(kept[key])).expanduser().resolve())
     if kept.get("prices"):
         kept["price"] = {
-            "_target_": "experiments.data.replay_file",
+            **_own_options(kept["price"], FILE_PRICES, PRICE_OPTIONS),
             "path": kept["prices"],
             "assets": list(kept["assets"]),
             "start": kept["start"] if config.get("start_given") else None,
             "hours": kept["hours"],
         }
+    elif kept["price"].get("_target_") == FILE_PRICES:
+        raise ConfigError("price=file reads your own prices: give the file as prices=FILE")
     if kept.get("positions"):
         _use_positions(kept)
     kept["files"] = digests(kept, kept.get("data"))
@@ -100,16 +104,19 @@ def _use_positions(config: dict[str, Any]) -> None:
             "book.whale adds a position to a drawn book, and positions=FILE replaces that book: "
             "put the whale's row into the file, or leave out positions"
         )
-    book = {"_target_": FILE_BOOK}
-    if config["book"].get("_target_") == FILE_BOOK:
-        book = {key: config["book"][key] for key in BOOK_OPTIONS if key in config["book"]}
-    book["path"] = config["positions"]
-    config["book"] = book
+    options = _own_options(config["book"], FILE_BOOK, BOOK_OPTIONS)
+    config["book"] = book = {**options, "path": config["positions"]}
     cast = {name: dict(agent) for name, agent in config["cast"].items() if agent}
     for agent in cast.values():
         if "book" in agent:
             agent["book"] = book
     config["cast"] = cast
+
+
+def _own_options(part: Mapping[str, Any], target: str, options: Sequence[str]) -> dict[str, Any]:
+    """Keep the options of a part that reads a file; others, as a scenario may set, do not apply."""
+    chosen = part if part.get("_target_") == target else {}
+    return {"_target_": target} | {key: chosen[key] for key in options if key in chosen}
 
 
 def digests(config: Any, data: str | None) -> dict[str, str]:
@@ -161,13 +168,13 @@ def stress(config: Mapping[str, Any], command: list[str], engine: "Engine") -> S
     engine : Engine
         Where to run.
     """
-    from experiments.build import check, check_run
+    from experiments.build import check, check_run, without_unused
     from experiments.ensemble import plan, run, run_digest
     from experiments.store import Store
 
     check_run(config)
     seed, worlds = config["seed"], config["worlds"]
-    results = relevant(config)
+    results = without_unused(relevant(config))
     _say_compiling()
     check(results, seed)
     digest = run_digest(FUNCTION, results, seed)
