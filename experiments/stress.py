@@ -201,8 +201,8 @@ def _report(
     from experiments.summary import dumps, summarise
 
     _need_one_world(store, outcome)
-    frames = {name: store.read(name) for name in ("worlds", "series", "liquidations")}
-    summary = summarise(*frames.values(), seed=config["seed"])
+    worlds, series, liquidations = map(store.read, ("worlds", "series", "liquidations"))
+    summary = summarise(worlds, series, liquidations, seed=config["seed"])
     replace_text(store.folder / "summary.json", dumps(summary))
     manifest = store.manifest()
     about = {
@@ -214,8 +214,8 @@ def _report(
         "created": manifest.get("begun"),
         "seconds": manifest.get("wall_seconds", outcome.seconds),
     }
-    report.write(store.folder, *frames.values(), about, summary)
-    return Study(store.folder, summary, frames["worlds"], outcome.worlds - outcome.done)
+    report.write(store.folder, worlds, series, liquidations, about, summary)
+    return Study(store.folder, summary, worlds, outcome.worlds - outcome.done)
 
 
 def _need_one_world(store: "Store", outcome: "Outcome") -> None:
