@@ -21,7 +21,7 @@ help:
 	@echo "Each sets up .venv by itself; WORLDS=$(WORLDS) sizes the demo, PYTHON=... picks a Python 3.11."
 
 $(BIN)/python:
-	@"$(PYTHON)" $(IS_311) 2>/dev/null || { echo "faultline needs Python 3.11, and $(or $(PYTHON),nothing on the PATH) is not one: install it, or name it as in make PYTHON=/opt/python3.11/bin/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" $(IS_311) 2>/dev/null || { echo "faultline needs Python 3.11 and found $(or $(PYTHON),none): install it, or name it as in make PYTHON=/opt/python3.11/bin/python3.11" >&2; exit 1; }
 	@echo "making $(VENV) and installing what faultline needs, a minute or two"
 	@"$(PYTHON)" -m venv $(VENV)
 

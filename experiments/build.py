@@ -16,6 +16,7 @@ from sim.actions import Verb
 from sim.blockspace import BlockSpace
 from sim.errors import ConfigError, FaultlineError, InputError
 from sim.events import EventLog
+from sim.scenarios.scenario import Composite
 from sim.venue import Venue
 from sim.world import World
 
@@ -211,7 +212,7 @@ def build_model(
         venues=venues,
         market=MARKET,
         blockspace=BlockSpace(part(config, "blockspace"), part(config, "background")),
-        scenarios=list(parts(config, "scenarios").values()),
+        scenarios=[Composite(parts(config, "scenarios"))],
         sequencer=part(config, "sequencer"),
         seed=seed,
         world_ids=np.arange(first, stop),

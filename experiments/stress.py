@@ -9,6 +9,7 @@ import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,9 +121,10 @@ def _own_options(part: Mapping[str, Any], target: str, options: Sequence[str]) -
 
 
 def digests(config: Any, data: str | None) -> dict[str, str]:
-    """Digest of each table that a configuration names under `file` or `path`, by path.
+    """Digest of each table named under `file` or `path`, and of each part's own source, by path.
 
-    Files that are not there are left to the part that reads them.
+    Files that are not there are left to the part that reads them. Sources below sim, agents and
+    envs are in the digest of the simulator already (`experiments.manifest`).
     """
     from experiments.tables import locate
     from sim.errors import InputError
@@ -130,19 +132,35 @@ def digests(config: Any, data: str | None) -> dict[str, str]:
     found: dict[str, str] = {}
     if isinstance(config, Mapping):
         for key, value in config.items():
-            if key not in ("file", "path") or not isinstance(value, str):
+            if key not in ("file", "path", "_target_") or not isinstance(value, str):
                 found |= digests(value, data)
                 continue
             try:
-                path = locate(data if key == "file" else None, value)
-                with path.open("rb") as file:
-                    found[str(path)] = hashlib.file_digest(file, "blake2b").hexdigest()[:16]
-            except (InputError, OSError):
+                if key == "_target_":
+                    found |= _source_digest(value)
+                else:
+                    path = locate(data if key == "file" else None, value)
+                    found[str(path)] = _digest(path)
+            except (InputError, OSError, ImportError, ValueError):
                 continue
     elif isinstance(config, list | tuple):
         for value in config:
             found |= digests(value, data)
     return found
+
+
+def _source_digest(target: str) -> dict[str, str]:
+    """Digest of the module of a part that is not of the simulator."""
+    module = target.rpartition(".")[0]
+    if not module or module.partition(".")[0] in ("sim", "agents", "envs"):
+        return {}
+    spec = find_spec(module)
+    return {module: _digest(Path(spec.origin))} if spec and spec.origin else {}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()[:16]
 
 
 def chunk_of(config: Mapping[str, Any], worlds: int, n_workers: int) -> int:
