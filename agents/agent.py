@@ -56,8 +56,8 @@ class MarketAgent(mesa.Agent):  # type: ignore[misc]
         self.arena = Arena(world.n_worlds, {})
 
     @property
-    def least_call(self) -> tuple[float, float] | None:
-        """Gas of one liquidation and least profit in USD, of an agent that liquidates."""
+    def least_call(self) -> tuple[float, float, float] | None:
+        """Gas, least profit in USD and gas cap in gwei of a call, of an agent that liquidates."""
         return None
 
     @abstractmethod
@@ -100,7 +100,7 @@ class RowBuffer:
         return self.rows
 
     def take(self, n: int) -> Rows:
-        """The first `n` rows, as a copy; the buffer is blank again."""
+        """Take a copy of the first `n` rows; the buffer is blank again."""
         if n == 0:
             return NO_ROWS
         taken = join_rows([self.rows[:n]])

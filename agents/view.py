@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sim.world import World
 
 OVERBID = 1.1  # least bid over what the last block cleared at
+HOPELESS = 0.8  # a gas cap under this share of the last clearing price does not get in
 LISTED = 200  # liquidatable positions that agents look at per block and world
 
 
@@ -44,7 +45,7 @@ class View:
     ----------
     world : World
         Bound.
-    calls : sequence of (gas, USD)
+    calls : sequence of (gas, USD, gwei)
         `least_call` of the agents that liquidate.
 
     Attributes
@@ -57,10 +58,11 @@ class View:
         Base fee of this block, and the price at which the last block was full, gwei.
     """
 
-    def __init__(self, world: "World", calls: Sequence[tuple[float, float]] = ()) -> None:
+    def __init__(self, world: "World", calls: Sequence[tuple[float, float, float]] = ()) -> None:
         self._world = world
-        self._least_gas = min((gas for gas, _ in calls), default=0.0)
-        self._least_profit = min((profit for _, profit in calls), default=0.0)
+        self._least_gas = min((gas for gas, _, _ in calls), default=0.0)
+        self._least_profit = min((profit for _, profit, _ in calls), default=0.0)
+        self._highest_cap = max((cap for _, _, cap in calls), default=np.inf)
         self.market_price: F64 = read_only(world.market_price)
         self.oracle_price: F64 = read_only(world.oracle_price)
         self.balances: F64 = read_only(world.ledger.balances)
@@ -85,7 +87,7 @@ class View:
         return self._world.n_steps
 
     def venue(self, name: str) -> "Venue":
-        """A venue by name, for its on-demand figures; agents act through rows only."""
+        """Find a venue by name, for its on-demand figures; agents act through rows only."""
         if name not in self._world.venues:
             known = ", ".join(self._world.venues)
             raise ConfigError(f"unknown venue {name!r}; known: {known}")
@@ -95,7 +97,8 @@ class View:
         """Liquidation calls that may pay for somebody, largest first, at most `LISTED` per world.
 
         A position whose whole debt earns less bonus than the least gas, at what the last block
-        cleared at, and the least profit that any liquidator asks for is left out.
+        cleared at, and the least profit that any liquidator asks for is left out; so is everything where no gas cap
+        comes near to what the last block cleared at.
         """
         if self._calls_step != self.step:
             self._calls.clear()
@@ -110,6 +113,7 @@ class View:
         price = OVERBID * np.maximum(self.base_fee, self.clearing)
         gas_usd = self._least_gas * price * 1e-9 * self.market_price[:, self.gas_asset]
         floor = (gas_usd + self._least_profit) / max(bonus, 1e-9)
+        floor[self._highest_cap < HOPELESS * self.clearing] = np.inf
         return market.opportunities(floor, LISTED)
 
     def pools(self) -> PoolBoard:

@@ -67,6 +67,11 @@ class Recorder:
         self.initial_collateral_usd = self._collateral_usd()
         self.totals = new_totals(self.world.n_worlds, market.n_positions)
         self.forget = forget
+        self.liquidators = [
+            agent.account for agent in model.members.values() if isinstance(agent, Liquidator)
+        ]
+        self.gas_paid: F64 = np.zeros(self.world.n_worlds)
+        self.gas_usd: F64 = np.zeros(self.world.n_worlds)
         self.samples: list[dict[str, Column]] = []
         self.seen: list[Rows] = []
         self.n_parts = 0
@@ -98,6 +103,15 @@ class Recorder:
             world.blockspace.state.clearing,
         )  # fmt: skip
         self._read_liquidations(prices)
+        self._read_gas(prices)
+
+    def _read_gas(self, prices: F64) -> None:
+        """Price all gas that liquidators paid in the block, failed calls and bundles included."""
+        paid = np.zeros_like(self.gas_paid)
+        for account in self.liquidators:
+            paid += self.world.blockspace.state.paid[:, account]
+        self.gas_usd += (paid - self.gas_paid) * prices[:, self.world.gas_asset]
+        self.gas_paid = paid
 
     def _read_liquidations(self, prices: F64) -> None:
         """Price the liquidations of the block at the prices at which it opened."""
@@ -112,7 +126,7 @@ class Recorder:
 
     def _sample(self) -> None:
         world, market = self.world, self.market
-        backlog = market.liquidatable_debt()
+        backlog, shortfall = market.backlog()
         hours = min(self.every, world.n_steps - world.step) * world.block_seconds / 3600.0
         observe_backlog(self.extremes, backlog, hours)
         prices = world.oracle_price
@@ -126,7 +140,7 @@ class Recorder:
         sample["base_fee_gwei"] = world.blockspace.state.clearing.copy()
         sample["liquidatable_debt_usd"] = backlog.copy()
         sample["liquidated_debt_usd"] = self.totals.debt_repaid_usd.copy()
-        sample["bad_debt_usd"] = market.bad_debt_usd()
+        sample["bad_debt_usd"] = market.bad_debt_usd() + shortfall
         sample["deposits_usd"] = _dot(market.supplied(), prices)
         sample["debt_usd"] = _dot(market.borrowed(), prices)
         self.samples.append(sample)
@@ -185,8 +199,9 @@ class Recorder:
         n = world.n_worlds
         prices, oracle = world.market_price, world.oracle_price
         totals = self.totals
-        standing = market.liquidatable_debt()
-        bad_debt, chain = market.bad_debt_usd(), world.blockspace.state
+        standing, shortfall = market.backlog()
+        booked, chain = market.bad_debt_usd(), world.blockspace.state
+        bad_debt = booked + shortfall
         seized = totals.collateral_seized_usd + totals.protocol_fee_usd
         income = _dot(market.protocol_income(), prices)
         columns: dict[str, Column] = {
@@ -194,13 +209,15 @@ class Recorder:
             "status": np.full(n, "ok", dtype=object),
             "error": np.full(n, None, dtype=object),
             "bad_debt_usd": bad_debt,
+            "booked_bad_debt_usd": booked,
+            "standing_shortfall_usd": shortfall,
             "liquidated_debt_usd": totals.debt_repaid_usd.copy(),
             "liquidated_collateral_usd": seized,
             "n_liquidations": totals.n.copy(),
             "n_positions_liquidated": totals.n_positions.copy(),
             "borrower_loss_usd": seized - totals.debt_repaid_usd,
             "liquidator_profit_usd": self._profit(Liquidator),
-            "liquidator_gas_usd": totals.gas_fee_usd.copy(),
+            "liquidator_gas_usd": self.gas_usd.copy(),
             "protocol_income_usd": income,
             "supplier_interest_usd": _dot(market.supplier_interest(), prices),
             "supplier_loss_usd": np.maximum(bad_debt - income, 0.0),
@@ -227,6 +244,7 @@ class Recorder:
             columns[f"fall_{asset}"] = fall
             columns[f"fundamental_fall_{asset}"] = without
             columns[f"amplification_{asset}"] = fall - without
+            columns[f"push_{asset}"] = extremes.deepest_push[:, a].copy()
         return columns
 
     def _profit(self, kind: type) -> F64:

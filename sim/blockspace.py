@@ -78,7 +78,7 @@ class BlockSpaceParams:
 
 
 class BlockSpaceState(NamedTuple):
-    """Arrays (world,)."""
+    """Arrays (world,), but for `paid`."""
 
     base_fee: F64  # gwei
     used: F64  # gas of the last block
@@ -86,6 +86,7 @@ class BlockSpaceState(NamedTuple):
     n_included: F64  # rows of agents that got in
     n_reverted: F64  # of those, rows that failed
     n_expired: F64  # rows that never got in
+    paid: F64  # (world, account) fees so far, whole units of the gas asset, failed rows' included
 
 
 # --- kernels --------------------------------------------------------------------------------------
@@ -310,6 +311,7 @@ def charge(
         to_proposer = min(gas * rows[i].tip * 1e-9, balances[w, account, gas_asset])
         transfer(balances, w, account, proposer, gas_asset, to_proposer)
         rows[i].fee = to_burn + to_proposer
+        state.paid[w, account] += to_burn + to_proposer
 
 
 # --- facade ---------------------------------------------------------------------------------------
@@ -337,7 +339,8 @@ class BlockSpace:
         self.gas_limit = p.gas_limit * self.n_blocks
         self.gas_target = p.gas_limit / p.elasticity
         self.burning = p.fee_market == "eip1559"
-        self.arena = Arena(world.n_worlds, dict.fromkeys(BlockSpaceState._fields, ()))
+        fields: dict[str, tuple[int, ...]] = dict.fromkeys(BlockSpaceState._fields, ())
+        self.arena = Arena(world.n_worlds, fields | {"paid": (len(world.accounts),)})
         self.state = BlockSpaceState(**self.arena.views)
         self.state.base_fee[:] = p.initial_base_fee if self.burning else 0.0
         self.state.clearing[:] = self.state.base_fee

@@ -5,8 +5,8 @@ that stays on one venue and inside one bundle (or outside any). Every venue then
 that wait for it, for all worlds in one call. A bundle that crosses venues takes one unit per
 change of venue; its worlds are checkpointed before its first unit and rolled back if a row fails.
 
-Within a block, a bundle that liquidates what an earlier row of the same world has liquidated is left
-out (`CONFLICT`): block builders simulate bundles, and drop what an earlier one made worthless.
+Within a block, a bundle that liquidates what an earlier row of the same world has liquidated is
+left out (`CONFLICT`): block builders simulate bundles, and drop what an earlier one made worthless.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -176,7 +176,7 @@ def fail_bundles(cursor: Cursor, rows: Rows, order: I64, failed: I32) -> None:
             start -= 1
         for k in range(start, cursor.bundle_end[w]):
             code = rows[order[k]].code
-            if code == _OK or code == _PENDING:
+            if code in (_OK, _PENDING):
                 rows[order[k]].code = _BUNDLE_FAILED
             rows[order[k]].r0 = 0.0
             rows[order[k]].r1 = 0.0
@@ -248,6 +248,7 @@ class Executor:
     def _checkpoint(self, worlds: I64) -> None:
         """Remember the worlds that open a bundle, at the venues that their bundles visit."""
         self.world.ledger.arena.checkpoint(worlds)
+        self.world.quotes.checkpoint(worlds)
         targets = self.cursor.targets[worlds]
         self.open[:, worlds] = False
         for index in np.flatnonzero(self.bundled):
@@ -274,6 +275,7 @@ class Executor:
     def _roll_back(self, worlds: I64) -> None:
         """Undo the failed bundles."""
         self.world.ledger.arena.rollback(worlds)
+        self.world.quotes.rollback(worlds)
         for index, venue in enumerate(self.venues):
             visited = worlds[self.open[index, worlds]]
             if visited.shape[0]:

@@ -109,7 +109,7 @@ def _random_keys(rows: Rows, world_ids: I64, key: np.ndarray, step: int, out: F6
 class Sequencer(ABC):
     """Rule that orders the rows that reach a venue within one block."""
 
-    def bind(self, world: "World") -> None:
+    def bind(self, world: "World") -> None:  # noqa: B027
         """Take what the rule needs from the world."""
 
     @abstractmethod

@@ -1,7 +1,8 @@
 """Lenders of one pooled market: they withdraw when utilisation rises, and come back when it falls.
 
 A lender is a position with supply and no debt. Each looks at own intervals, withdraws everything
-that can be had once utilisation is above an own threshold, and returns it below another.
+that can be had once utilisation is above an own threshold, and returns it below another, so far as
+the tokens that the population took out reach: interest that it missed stays missing.
 """
 
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from sim.lending.state import PooledState
 from sim.state import Arena
 from sim.world import World
 
+CRUMB = 1e-6  # of the first supply; less is not worth a transaction
 SUPPLY, WITHDRAW = int(Verb.SUPPLY), int(Verb.WITHDRAW)
 
 
@@ -30,6 +32,7 @@ class Habits(NamedTuple):
     return_below: F64  # utilisation
     period: I64  # blocks between two looks
     phase: I64  # first look
+    home: F64  # scaled supply at the start: what is missing of it is out, and may return
 
 
 class Terms(NamedTuple):
@@ -47,35 +50,42 @@ class Terms(NamedTuple):
 @kernel
 def decide(
     state: PooledState, balances: F64, base_fee: F64, clearing: F64, habits: Habits,
-    away: F64, terms: Terms, rows: Rows,
+    terms: Terms, rows: Rows,
 ) -> int:  # fmt: skip
     """Write one row per lender who moves in this block; return their number.
 
-    `away` (world, lender) holds the tokens that each lender has taken out.
+    Lenders of one asset stand together; they ask for no more than the cash, and return no more than
+    the account holds, all together.
     """
     n = 0
     for w in range(base_fee.shape[0]):
         bid = max(base_fee[w], clearing[w]) * terms.bid
+        last = -1
+        left, purse = 0.0, 0.0
         for i in range(habits.asset.shape[0]):
+            a = habits.asset[i]
+            if a != last:
+                last, left, purse = a, balances[w, terms.custody, a], balances[w, terms.account, a]
             if (terms.step - habits.phase[i]) % habits.period[i] != 0:
                 continue
-            a = habits.asset[i]
             reserve = state.reserves[w, a]
             p = terms.first + i
-            supplied = state.collateral[w, p, a] * state.reserves[w, a]["liquidity_index"]
+            index = reserve["liquidity_index"]
+            supplied = state.collateral[w, p, a] * index
+            missing = habits.home[i] * index - supplied
             cash = balances[w, terms.custody, a]
             used = utilisation(reserve["total_debt"] * reserve["borrow_index"], cash)
-            if used > habits.leave_above[i] and supplied > 0.0 and cash > 0.0:
+            if used > habits.leave_above[i]:
                 verb = WITHDRAW
-                amount = min(supplied, cash)
-                away[w, i] += amount
-            elif used < habits.return_below[i] and away[w, i] > 0.0:
+                amount = min(supplied, left)
+                left -= amount
+            elif used < habits.return_below[i]:
                 verb = SUPPLY
-                amount = min(away[w, i], balances[w, terms.account, a])
-                away[w, i] = 0.0
+                amount = min(missing, purse)
+                purse -= amount
             else:
                 continue
-            if amount <= 0.0:
+            if amount <= CRUMB * habits.home[i] * index:
                 continue
             row = rows[n]
             n += 1
@@ -169,6 +179,7 @@ class Lenders(MarketAgent):
         collateral[np.arange(n), owner_asset] = (
             np.tile(sizes, assets.shape[0]) * wanted[owner_asset]
         )
+        self.home: F64 = collateral[np.arange(n), owner_asset]
         self.first = market.add_positions(self.account, collateral, np.zeros_like(collateral)).start
         self.market, self.asset = market, owner_asset.astype(np.int64)
 
@@ -180,12 +191,13 @@ class Lenders(MarketAgent):
         period = max(1, round(self.interval_seconds / world.block_seconds))
         self.habits = Habits(
             self.asset,
-            self.leave_above + offset,
-            self.return_below + offset,
+            np.asarray(self.leave_above + offset, np.float64),
+            np.asarray(self.return_below + offset, np.float64),
             np.full(n, period, np.int64),
             (((np.arange(n) * 0.7548776662466927) % 1.0) * period).astype(np.int64),
+            self.home,
         )
-        self.arena = Arena(world.n_worlds, {"away": (max(n, 1),)})
+        self.arena = Arena(world.n_worlds, {})
         world.ledger.endow(self.account, world.gas_asset, self.gas_money)
         self.buffer = RowBuffer()
 
@@ -197,7 +209,7 @@ class Lenders(MarketAgent):
         )  # fmt: skip
         n = decide(
             self.market.state, self.world.ledger.balances, view.base_fee, view.clearing,
-            self.habits, self.arena["away"], terms,
+            self.habits, terms,
             self.buffer.room(self.asset.shape[0] * view.n_worlds),
         )  # fmt: skip
         return self.buffer.take(n)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agents.strategic.trader import gas_bid
-from agents.view import OVERBID, PoolBoard
+from agents.view import HOPELESS, OVERBID, PoolBoard
 from sim.actions import Verb
 from sim.amm.constant_product import amount_out, profit_maximising_input
 from sim.kernel import F64, I64, U64, Rows, inlined, kernel
@@ -90,10 +90,10 @@ def choose_amount(offer: Offer, best_collateral: float, capital: float) -> float
 def least_debt_usd(sight: Sight, terms: Terms, w: int) -> float:
     """USD of debt under which no call can pay.
 
-    Infinite where the gas cap is under 80% of what the last block cleared at: it will not get in.
+    Infinite where the gas cap is far below what the last block cleared at: it will not get in.
     """
     clearing, base_fee = sight.clearing[w], sight.base_fee[w]
-    if terms.gas_cap < 0.8 * clearing or terms.gas_cap < base_fee:
+    if terms.gas_cap < HOPELESS * clearing or terms.gas_cap < base_fee:
         return np.inf
     price = min(OVERBID * max(clearing, base_fee), terms.gas_cap)
     gas_usd = terms.gas * price * 1e-9 * sight.market[w, terms.gas_asset]

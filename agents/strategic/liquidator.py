@@ -92,9 +92,9 @@ class Liquidator(Trader):
         self.key = stream_key(world.seed, f"attention.{self.name}")
 
     @property
-    def least_call(self) -> tuple[float, float]:
-        """Gas of one call and least profit in USD."""
-        return self.gas, self.min_profit_usd
+    def least_call(self) -> tuple[float, float, float]:
+        """Gas, least profit in USD and gas cap in gwei of a call."""
+        return self.gas, self.min_profit_usd, self.gas_cap
 
     def decide(self, view: View) -> Rows:
         """Liquidations that pay, and exits outside."""

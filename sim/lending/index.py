@@ -28,8 +28,6 @@ from sim.lending.state import PooledState
 MARGIN = 1.08  # reference health under which a position is watched
 HEAT = 1.01  # slack of the hot part beyond what the present move demands
 COOL = 1.03  # slack at which the hot part is made smaller again
-PARTS = 2.0**30  # of a dollar, in which a backlog is summed
-LARGEST_DEBT = 1e14  # USD of one position that a backlog counts; int64 holds 90,000 such
 SAFE = 1.0 + 1e-9  # bounds are compared to this, so that rounding never hides a position
 MASK_ASSETS = 8  # up to so many assets a position's assets are a bit mask
 
@@ -339,8 +337,8 @@ def unhealthy_debt(
 ) -> float:
     """Debt in USD of the position at place i of a watch list if it is liquidatable; else 0.
 
-    0 also where no call can cover `floor` USD, as the largest debt or the largest collateral is worth
-    less, mostly without a look at the position itself. `g` is the world's worst move; the moves of
+    0 also where no call can cover `floor` USD, as the largest debt or collateral is worth less,
+    mostly without a look at the position itself. `g` is the world's worst move; the moves of
     every set of assets are tabulated (`fill_masks`).
     """
     n_assets = state.debt.shape[2]
@@ -417,23 +415,3 @@ def collect(index: LiquidationIndex, state: PooledState, ids: I64, starts: I64) 
         sort_ids(ids, starts[w], n)
     starts[starts.shape[0] - 1] = n
     return n if n > ids.shape[0] else 0
-
-
-@kernel
-def backlog(index: LiquidationIndex, state: PooledState, out: F64) -> None:
-    """Sum the debt in USD of the liquidatable positions, shape (world,), after `refresh`.
-
-    The order of a watch list depends on when it was made, and a sum of floats on its order: whole
-    dollars and 2^-30ths of one are summed as integers.
-    """
-    for w in range(out.shape[0]):
-        fill_masks(index, w)
-        whole, parts = 0, 0
-        for i in range(index.lists[w]["hot"]):
-            debt = min(
-                unhealthy_debt(index, state, w, i, index.lists[w]["worst"], 0.0), LARGEST_DEBT
-            )
-            dollars = int(debt)
-            whole += dollars
-            parts += int((debt - dollars) * PARTS)
-        out[w] = whole + parts / PARTS

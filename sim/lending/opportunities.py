@@ -6,12 +6,16 @@ import numpy as np
 
 from sim.actions import Reject
 from sim.kernel import F64, I32, I64, inlined, kernel
+from sim.lending.health import position_values
 from sim.lending.index import LiquidationIndex, fill_masks, n_worth, unhealthy_debt
 from sim.lending.state import PooledState
 from sim.lending.verbs import quote_valued
 
 OK = int(Reject.OK)
 LEAVES_DUST = int(Reject.LEAVES_DUST)
+
+PARTS = 2.0**30  # of a dollar, in which a backlog is summed
+LARGEST_USD = 1e14  # of one position that a backlog counts; int64 holds 90,000 such
 
 
 class Opportunities(NamedTuple):
@@ -217,3 +221,44 @@ def survey(
         n += count
     out.starts[floor.shape[0]] = n
     return n if n > room else 0
+
+
+@inlined
+def split_dollars(usd: float) -> tuple[int, int]:
+    """Whole dollars, and 2^-30ths of one: sums of integers do not depend on their order."""
+    usd = min(usd, LARGEST_USD)
+    whole = int(usd)
+    return whole, int((usd - whole) * PARTS)
+
+
+@kernel
+def sum_backlog(
+    index: LiquidationIndex, state: PooledState, market: F64, debt: F64, shortfall: F64
+) -> None:
+    """Add up what liquidatable positions owe, and by how much that exceeds their collateral.
+
+    The order of a watch list depends on when it was made; the sums must not.
+
+    Parameters
+    ----------
+    index, state, market
+        The market after `refresh`, and USD prices at which debt and collateral trade (world,
+        asset).
+    debt, shortfall : array (world,)
+        Filled, USD.
+    """
+    for w in range(debt.shape[0]):
+        fill_masks(index, w)
+        owed, owed_parts, missing, missing_parts = 0, 0, 0, 0
+        for i in range(index.lists[w]["hot"]):
+            if unhealthy_debt(index, state, w, i, index.lists[w]["worst"], 0.0) <= 0.0:
+                continue
+            collateral, _, _, usd = position_values(state, market, w, index.watched[w, i]["id"])
+            whole, parts = split_dollars(usd)
+            owed += whole
+            owed_parts += parts
+            whole, parts = split_dollars(max(usd - collateral, 0.0))
+            missing += whole
+            missing_parts += parts
+        debt[w] = owed + owed_parts / PARTS
+        shortfall[w] = missing + missing_parts / PARTS

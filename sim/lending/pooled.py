@@ -34,12 +34,11 @@ from sim.lending.index import (
     WATCHED,
     WEIGHT,
     LiquidationIndex,
-    backlog,
     collect,
     refresh,
     touch,
 )
-from sim.lending.opportunities import Opportunities, new_table, survey
+from sim.lending.opportunities import Opportunities, new_table, sum_backlog, survey
 from sim.lending.params import RISK_TERMS, PooledParams, ReserveParams, check_risk, check_values
 from sim.lending.state import (
     ASSET_TERMS,
@@ -542,12 +541,24 @@ class PooledMarket(Venue):
         n = int(self._table.starts[-1])
         return Opportunities(self._table.starts, *(column[:n] for column in self._table[1:]))
 
-    def liquidatable_debt(self) -> F64:
-        """All debt of the liquidatable positions in USD, shape (world,)."""
+    def backlog(self) -> tuple[F64, F64]:
+        """Debt of the liquidatable positions, and the part of it that no collateral covers.
+
+        Returns
+        -------
+        debt, shortfall : array (world,)
+            USD at market prices, which a late oracle may not have seen. The shortfall is bad debt
+            that no liquidation has booked; positions that the oracle still takes for healthy are
+            not in it.
+        """
         self._look()
-        out = np.zeros(self.world.n_worlds)
-        backlog(self.index_state, self.state, out)
-        return out
+        debt, shortfall = np.zeros(self.world.n_worlds), np.zeros(self.world.n_worlds)
+        sum_backlog(self.index_state, self.state, self.world.market_price, debt, shortfall)
+        return debt, shortfall
+
+    def liquidatable_debt(self) -> F64:
+        """All debt of the liquidatable positions, USD at market prices, shape (world,)."""
+        return self.backlog()[0]
 
     def health_factors(self) -> F64:
         """Health factors of all positions at the oracle's prices, shape (world, position).
@@ -598,3 +609,7 @@ class PooledMarket(Venue):
         reserves = self.state.reserves
         owed = self.supplied() + reserves["surplus"]
         return np.asarray(owed - self.borrowed() - reserves["deficit"] - reserves["flash"])
+
+    def claims_scale(self) -> F64:
+        """All supply: nearly all of it may be lent out, and custody is what is left."""
+        return self.supplied()

@@ -39,7 +39,6 @@ class Totals(NamedTuple):
 
     debt_repaid_usd: F64
     collateral_seized_usd: F64  # by the liquidators
-    gas_fee_usd: F64
     protocol_fee_usd: F64
     n: F64  # liquidations
     n_positions: F64  # positions liquidated at least once
@@ -94,7 +93,6 @@ def price_liquidations(
         priced.gas_fee_usd = row.fee * prices[w, gas_asset]
         totals.debt_repaid_usd[w] += priced.debt_repaid_usd
         totals.collateral_seized_usd[w] += priced.collateral_seized_usd
-        totals.gas_fee_usd[w] += priced.gas_fee_usd
         totals.protocol_fee_usd[w] += row.r2 * prices[w, c]
         totals.n[w] += 1.0
         if not totals.touched[w, p]:
