@@ -38,7 +38,7 @@ from sim.lending.index import (
     refresh,
     touch,
 )
-from sim.lending.opportunities import Opportunities, new_table, sum_listed, survey
+from sim.lending.opportunities import Opportunities, new_table, sum_backlog, survey
 from sim.lending.params import RISK_TERMS, PooledParams, ReserveParams, check_risk, check_values
 from sim.lending.state import (
     ASSET_TERMS,
@@ -551,9 +551,9 @@ class PooledMarket(Venue):
             that no liquidation has booked; positions that the oracle still takes for healthy are
             not in it.
         """
-        _, starts = self.liquidatable()
+        self._look()
         debt, shortfall = np.zeros(self.world.n_worlds), np.zeros(self.world.n_worlds)
-        sum_listed(self.state, self.world.market_price, self._ids, starts, debt, shortfall)
+        sum_backlog(self.index_state, self.state, self.world.market_price, debt, shortfall)
         return debt, shortfall
 
     def liquidatable_debt(self) -> F64:
