@@ -8,7 +8,7 @@ from agents.model import MarketModel
 from agents.strategic.arbitrageur import Arbitrageur
 from agents.strategic.liquidator import Liquidator
 from experiments.build import LENDING, build_model
-from sim.actions import Verb
+from sim.actions import Reject, Verb
 from sim.kernel import F64
 from sim.lending.health import collateral_of_borrowers
 from sim.lending.pooled import PooledMarket
@@ -17,7 +17,7 @@ from sim.metrics.cascade import mean_wait_hours, new_extremes, observe, observe_
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LIQUIDATE = int(Verb.LIQUIDATE)
+LIQUIDATE, OK = int(Verb.LIQUIDATE), int(Reject.OK)
 Column = np.ndarray[Any, Any]
 
 
@@ -115,7 +115,7 @@ class Recorder:
         """Price the liquidations of the block at the prices at which it opened."""
         parts = self.world.events.parts
         for rows in parts[self.n_parts :]:
-            rows = rows[rows["verb"] == LIQUIDATE]
+            rows = rows[(rows["verb"] == LIQUIDATE) & (rows["code"] == OK)]
             w = rows["world"]
             debt_usd = rows["r0"] * prices[w, rows["asset_2"]]
             np.add.at(self.liquidated_usd, w, debt_usd)
