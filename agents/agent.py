@@ -100,7 +100,7 @@ class RowBuffer:
         return self.rows
 
     def take(self, n: int) -> Rows:
-        """The first `n` rows, as a copy; the buffer is blank again."""
+        """Take a copy of the first `n` rows; the buffer is blank again."""
         if n == 0:
             return NO_ROWS
         taken = join_rows([self.rows[:n]])

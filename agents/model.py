@@ -27,16 +27,24 @@ class MarketModel(mesa.Model):  # type: ignore[misc]
         super().__init__(rng=world.seed)
         self.world = world
         self.members = dict(agents)
-        for name, agent in self.members.items():
-            agent.join(self, name)
-        world.bind()
-        for agent in self.members.values():
-            agent.bind(world)
+        try:
+            self._seat()
+        except BaseException:
+            self.close()
+            raise
         world.keep_as_initial()
         for agent in self.members.values():
             agent.arena.keep_as_initial()
         calls = [agent.least_call for agent in self.members.values()]
         self.view = View(world, [call for call in calls if call is not None])
+
+    def _seat(self) -> None:
+        """Bring agents into the world and the world to its first block."""
+        for name, agent in self.members.items():
+            agent.join(self, name)
+        self.world.bind()
+        for agent in self.members.values():
+            agent.bind(self.world)
 
     def step(self) -> None:
         """Play one block."""
@@ -59,6 +67,7 @@ class MarketModel(mesa.Model):  # type: ignore[misc]
         for agent in self.members.values():
             agent.reset(mask)
         self.view.forget()
+        self.steps = self.world.step  # Mesa's own count
 
     def snapshot(self) -> dict[str, Any]:
         """Copy of all state of world and agents."""
@@ -73,6 +82,7 @@ class MarketModel(mesa.Model):  # type: ignore[misc]
         for name, agent in self.members.items():
             agent.restore(snapshot["agents"][name])
         self.view.forget()
+        self.steps = self.world.step
 
     def close(self) -> None:
         """Let the memory go: Mesa keeps discarded models alive through `Agent._ids`."""

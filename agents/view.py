@@ -73,6 +73,8 @@ class View:
         self._pools = [v for v in world.venues.values() if isinstance(v, ConstantProductPool)]
         self._board: PoolBoard | None = None
         self._board_step = -1
+        self._calls: dict[str, Opportunities] = {}
+        self._calls_step = -1
 
     @property
     def step(self) -> int:
@@ -85,7 +87,7 @@ class View:
         return self._world.n_steps
 
     def venue(self, name: str) -> "Venue":
-        """A venue by name, for its on-demand figures; agents act through rows only."""
+        """Find a venue by name, for its on-demand figures; agents act through rows only."""
         if name not in self._world.venues:
             known = ", ".join(self._world.venues)
             raise ConfigError(f"unknown venue {name!r}; known: {known}")
@@ -98,6 +100,15 @@ class View:
         cleared at, and the least profit that any liquidator asks for is left out; so is everything where no gas cap
         comes near to what the last block cleared at.
         """
+        if self._calls_step != self.step:
+            self._calls.clear()
+            self._calls_step = self.step
+        calls = self._calls.get(market.name)
+        if calls is None:
+            calls = self._calls[market.name] = self._survey(market)
+        return calls
+
+    def _survey(self, market: PooledMarket) -> Opportunities:
         bonus = market.largest_bonus()
         price = OVERBID * np.maximum(self.base_fee, self.clearing)
         gas_usd = self._least_gas * price * 1e-9 * self.market_price[:, self.gas_asset]
@@ -123,4 +134,4 @@ class View:
 
     def forget(self) -> None:
         """Drop what was kept for the block (after a restore)."""
-        self._board_step = -1
+        self._board_step = self._calls_step = -1

@@ -1,22 +1,28 @@
 """From a resolved configuration to a model: the only place that knows both."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 import numpy as np
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from agents.model import MarketModel
 from sim.actions import Verb
 from sim.blockspace import BlockSpace
-from sim.errors import ConfigError
+from sim.errors import ConfigError, FaultlineError, InputError
 from sim.events import EventLog
+from sim.scenarios.scenario import Composite
 from sim.venue import Venue
 from sim.world import World
 
 LENDING, MARKET = "lending", "market"
+DESCRIBED = ("WETH", "WBTC", "USDC", "DAI")
+"""Assets that the files in `conf/` describe; a world may have fewer of them."""
 
 
 def unix_time(text: str) -> float:
@@ -32,22 +38,90 @@ def unix_time(text: str) -> float:
 
 def part(config: Mapping[str, Any], key: str) -> Any:
     """Make the part that a key of the configuration describes."""
-    return instantiate(OmegaConf.create(dict(config[key])), _convert_="all")
+    description = config.get(key)
+    if not isinstance(description, Mapping) or "_target_" not in description:
+        raise ConfigError(
+            f"{key} must describe a part with its _target_, got {description!r}; choose one of the "
+            f"files of the group {key}"
+        )
+    return _made(key, description)
 
 
 def parts(config: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Make the named parts under a key."""
+    """Make the named parts under a key; a name that is null is left out."""
     made = {}
     for name, description in (config.get(key) or {}).items():
         if description is None:
             continue
-        if "_target_" not in description:
+        if not isinstance(description, Mapping) or "_target_" not in description:
             raise ConfigError(
                 f"{key}.{name} names no part: it has no _target_; choose one of the {key} files "
                 f"or remove {key}.{name}"
             )
-        made[name] = instantiate(OmegaConf.create(dict(description)), _convert_="all")
+        made[name] = _made(f"{key}.{name}", description)
     return made
+
+
+def _made(place: str, description: Mapping[str, Any]) -> Any:
+    """Instantiate, and let every error say where in the configuration it arose."""
+    try:
+        return instantiate(OmegaConf.create(dict(description)), _convert_="all")
+    except InstantiationException as error:
+        deepest: BaseException = error
+        inner = ""
+        while deepest.__cause__ is not None:
+            found = re.search(r"full_key: (\S+)", str(deepest))
+            inner = found[1] if found else inner
+            deepest = deepest.__cause__
+        place = f"{place}.{inner}" if inner else place
+        if isinstance(deepest, FaultlineError):
+            kind = InputError if isinstance(deepest, InputError) else ConfigError
+            raise kind(f"{place}: {deepest}") from error
+        reason = " ".join(str(deepest).partition("\n")[0].split()).rstrip(".")
+        raise ConfigError(
+            f"{place} cannot be made from these values{_texts(description, inner)}, "
+            f"{type(deepest).__name__} says: {reason}; correct their names and types"
+        ) from error
+
+
+def _texts(description: Mapping[str, Any], inner: str) -> str:
+    """List the texts among the values of a part: a number that was mistyped is one of them."""
+    node: Any = description
+    for name in filter(None, inner.split(".")):
+        node = node.get(name, {}) if isinstance(node, Mapping) else {}
+    texts = [
+        f"{name}={value}"
+        for name, value in (node.items() if isinstance(node, Mapping) else ())
+        if isinstance(value, str) and not name.startswith("_")
+    ]
+    return f" ({', '.join(texts)})" if texts else ""
+
+
+def check_run(config: Mapping[str, Any]) -> None:
+    """Raise ConfigError for the fields of a study that no part reads."""
+    for field, least in (("worlds", 1), ("seed", 0), ("record_every", 1), ("check_every", 0)):
+        _whole(field, config[field], least)
+    if config.get("chunk") is not None:
+        _whole("chunk", config["chunk"], 1)
+    for field, unit in (("hours", "hours"), ("block_seconds", "seconds")):
+        value = config[field]
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (number and isfinite(value) and value > 0):
+            raise ConfigError(f"{field} must be a positive number of {unit}, got {value!r}")
+    assets = config["assets"]
+    if not isinstance(assets, list) or not assets or len(set(map(str, assets))) < len(assets):
+        raise ConfigError(
+            f"assets must list different names such as [WETH, USDC], got {assets!r}; correct it"
+        )
+    if config["gas_asset"] not in assets:
+        raise ConfigError(
+            f"gas_asset must be one of the assets {', '.join(assets)}, got {config['gas_asset']!r}"
+        )
+
+
+def _whole(field: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigError(f"{field} must be a whole number of at least {least}, got {value!r}")
 
 
 def check(config: Mapping[str, Any], seed: int) -> None:
@@ -55,7 +129,57 @@ def check(config: Mapping[str, Any], seed: int) -> None:
 
     Makes one world and throws it away, so that bad input stops a study before it starts.
     """
-    build_model(config, seed, 0, 1).close()
+    try:
+        build_model(config, seed, 0, 1).close()
+    except FaultlineError as error:
+        named = re.search(r"unknown asset '?(\w+)'?", str(error))
+        where = ", ".join(_mentions(config, named[1])) if named else ""
+        if not where:
+            raise
+        raise ConfigError(f"{error} (named in {where})") from error
+
+
+def _mentions(config: Any, name: str, place: str = "") -> list[str]:
+    """List the places of a configuration that name something."""
+    if isinstance(config, Mapping):
+        own = [place] if place and name in config else []
+        return own + [
+            found
+            for key, value in config.items()
+            for found in _mentions(value, name, f"{place}.{key}" if place else str(key))
+        ]
+    return [place] if config == name or (isinstance(config, list) and name in config) else []
+
+
+def without_unused(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what the configuration files say about assets that this world does not have.
+
+    So `assets=[WETH,USDC,DAI]` is enough to leave WBTC out of reserves, pools, holdings and
+    scenarios. An asset that no file describes is never left out: its name is an error.
+    """
+    unused = {name for name in DESCRIBED if name not in config["assets"]}
+    kept = _without(config, unused) if unused else dict(config)
+    assert isinstance(kept, dict)
+    return kept
+
+
+def _without(config: Any, unused: set[str]) -> Any:
+    if isinstance(config, Mapping):
+        return {
+            key: _without(value, unused)
+            for key, value in config.items()
+            if not unused.intersection(str(key).split("/")) and not _trades(value, unused)
+        }
+    if isinstance(config, list):
+        return [value for value in config if value not in unused]
+    return config
+
+
+def _trades(description: Any, unused: set[str]) -> bool:
+    """Whether a part is a pool of an asset that is not used."""
+    if not isinstance(description, Mapping):
+        return False
+    return bool(unused & {description.get("asset_0"), description.get("asset_1")})
 
 
 def build_model(
@@ -74,12 +198,11 @@ def build_model(
         What is kept of the executed rows; liquidations that happened when left out.
     """
     hours, block_seconds = float(config["hours"]), float(config["block_seconds"])
-    if not (hours > 0 and block_seconds > 0):
-        raise ConfigError(
-            f"hours and block_seconds must be positive, got {hours} and {block_seconds}"
-        )
     venues: dict[str, Venue] = {MARKET: part(config, MARKET), LENDING: part(config, LENDING)}
-    venues.update(parts(config, "pools"))
+    for name, pool in parts(config, "pools").items():
+        if name in venues:
+            raise ConfigError(f"pools.{name} has the name of another venue; rename it")
+        venues[name] = pool
     prices = part(config, "price")
     world = World(
         assets=list(config["assets"]),
@@ -92,7 +215,7 @@ def build_model(
         venues=venues,
         market=MARKET,
         blockspace=BlockSpace(part(config, "blockspace"), part(config, "background")),
-        scenarios=list(parts(config, "scenarios").values()),
+        scenarios=[Composite(parts(config, "scenarios"))],
         sequencer=part(config, "sequencer"),
         seed=seed,
         world_ids=np.arange(first, stop),

@@ -254,6 +254,7 @@ class Recorder:
             columns[f"fall_{asset}"] = fall
             columns[f"fundamental_fall_{asset}"] = without
             columns[f"amplification_{asset}"] = fall - without
+            columns[f"push_{asset}"] = extremes.deepest_push[:, a].copy()
         return columns
 
     def _profit(self, kind: type) -> F64:

@@ -2,51 +2,111 @@
 
 Runs an ensemble of worlds and writes a folder with Parquet parts, `manifest.json`, `summary.json`
 and `report.html`. The same command again does what is missing; `--multirun` sweeps parameters on
-common random numbers and adds one comparison.
+common random numbers and adds one comparison (`experiments.multirun`).
 """
 
+import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import hydra
+from hydra import main as hydra_main
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from sim.errors import ConfigError, FaultlineError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from experiments.engines.engine import Engine
+    from experiments.ensemble import Outcome
+    from experiments.multirun import Session
+    from experiments.store import Store
+
 FUNCTION = "experiments.record:simulate"
-NOT_RESULTS = ("engine", "out", "name", "worlds", "chunk", "seed")  # what no row depends on
+NOT_RESULTS = ("engine", "out", "name", "worlds", "chunk", "seed", "start_given")
+"""Keys of a configuration that no row depends on, given the others."""
+
 FILE_BOOK = "experiments.positions.book_from_file"
+BOOK_OPTIONS = (
+    "_convert_", "rename", "until", "eth_price", "drop_unknown",
+    "drop_uncollateralised", "blank_is_zero", "negative_is_zero",
+)  # fmt: skip
+FILE_PRICES = "experiments.data.replay_file"
+PRICE_OPTIONS = ("venue", "max_gap", "correlation", "fill_volatility")
 CHUNK_BYTES = 400e6  # state of one task: larger chunks share more of the cost of a block
 MOST_WORLDS = 512  # per task
 
 
+class StudyError(FaultlineError, RuntimeError):
+    """A study without a single result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A finished study.
+
+    Attributes
+    ----------
+    folder : Path
+        Its results.
+    summary : dict
+        As in `summary.json`.
+    worlds : DataFrame
+        One row per world.
+    n_lost : int
+        Worlds without a row, since they killed their processes.
+    """
+
+    folder: Path
+    summary: dict[str, Any]
+    worlds: "pd.DataFrame"
+    n_lost: int
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return (self.folder / "report.html").absolute()
+
+
 def relevant(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a configuration that results depend on, own files in place of groups."""
+    """Return the part of a configuration that results depend on, own files in place of groups.
+
+    The digests of all files that are read are part of it: a file that was edited is another study.
+    """
     kept = {key: value for key, value in config.items() if key not in NOT_RESULTS}
     for key in ("data", "prices", "positions"):
         if kept.get(key):
-            kept[key] = str(Path(kept[key]).expanduser().resolve())
+            kept[key] = str(Path(str(kept[key])).expanduser().resolve())
     if kept.get("prices"):
         kept["price"] = {
-            "_target_": "experiments.data.replay_file",
+            **_own_options(kept["price"], FILE_PRICES, PRICE_OPTIONS),
             "path": kept["prices"],
             "assets": list(kept["assets"]),
-            "start": kept["start"] if kept["start_given"] else None,
+            "start": kept["start"] if config.get("start_given") else None,
             "hours": kept["hours"],
         }
+    elif kept["price"].get("_target_") == FILE_PRICES:
+        raise ConfigError("price=file reads your own prices: give the file as prices=FILE")
     if kept.get("positions"):
         _use_positions(kept)
+    kept["files"] = digests(kept, kept.get("data"))
     return kept
 
 
 def _use_positions(config: dict[str, Any]) -> None:
     """Put the user's own loan book in place of the drawn ones."""
-    book = dict(config["book"])
-    if book["_target_"] != FILE_BOOK:
-        book = {"_target_": FILE_BOOK}
-    book["path"] = config["positions"]
-    config["book"] = book
+    if config["book"].get("whale"):
+        raise ConfigError(
+            "book.whale adds a position to a drawn book, and positions=FILE replaces that book: "
+            "put the whale's row into the file, or leave out positions"
+        )
+    options = _own_options(config["book"], FILE_BOOK, BOOK_OPTIONS)
+    config["book"] = book = {**options, "path": config["positions"]}
     cast = {name: dict(agent) for name, agent in config["cast"].items() if agent}
     for agent in cast.values():
         if "book" in agent:
@@ -54,58 +114,114 @@ def _use_positions(config: dict[str, Any]) -> None:
     config["cast"] = cast
 
 
+def _own_options(part: Mapping[str, Any], target: str, options: Sequence[str]) -> dict[str, Any]:
+    """Keep the options of a part that reads a file; others, as a scenario may set, do not apply."""
+    chosen = part if part.get("_target_") == target else {}
+    return {"_target_": target} | {key: chosen[key] for key in options if key in chosen}
+
+
+def digests(config: Any, data: str | None) -> dict[str, str]:
+    """Digest of each table named under `file` or `path`, and of each part's own source, by path.
+
+    Files that are not there are left to the part that reads them. Sources below sim, agents and
+    envs are in the digest of the simulator already (`experiments.manifest`).
+    """
+    from experiments.tables import locate
+    from sim.errors import InputError
+
+    found: dict[str, str] = {}
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            if key not in ("file", "path", "_target_") or not isinstance(value, str):
+                found |= digests(value, data)
+                continue
+            try:
+                if key == "_target_":
+                    found |= _source_digest(value)
+                else:
+                    path = locate(data if key == "file" else None, value)
+                    found[str(path)] = _digest(path)
+            except (InputError, OSError, ImportError, ValueError):
+                continue
+    elif isinstance(config, list | tuple):
+        for value in config:
+            found |= digests(value, data)
+    return found
+
+
+def _source_digest(target: str) -> dict[str, str]:
+    """Digest of the module of a part that is not of the simulator."""
+    module = target.rpartition(".")[0]
+    if not module or module.partition(".")[0] in ("sim", "agents", "envs"):
+        return {}
+    spec = find_spec(module)
+    return {module: _digest(Path(spec.origin))} if spec and spec.origin else {}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()[:16]
+
+
 def chunk_of(config: Mapping[str, Any], worlds: int, n_workers: int) -> int:
     """Worlds per task: as many as memory and an even share of the workers allow."""
     if config["chunk"] is not None:
         return int(config["chunk"])
-    positions = int((config.get("book") or {}).get("n_positions") or 100_000)
+    positions = (config.get("book") or {}).get("n_positions")
+    positions = positions if isinstance(positions, int) and positions > 0 else 100_000
     size = positions * (2 * len(config["assets"]) + 3) * 8.0
     fits = max(1, min(MOST_WORLDS, int(CHUNK_BYTES / size)))
     return max(1, min(fits, -(-worlds // n_workers)))
 
 
-def stress(config: Mapping[str, Any], command: list[str]) -> "tuple[Path, dict[str, Any], Any]":
+def stress(config: Mapping[str, Any], command: list[str], engine: "Engine") -> Study:
     """Run one study and write its folder.
 
     Parameters
     ----------
     config : mapping
-        Resolved.
+        Resolved; see `conf/stress.yaml`.
     command : list of str
         Overrides as they were given, for the report.
-
-    Returns
-    -------
-    folder, summary, worlds
-        Path, nested dict, DataFrame with one row per world.
+    engine : Engine
+        Where to run.
     """
-    from experiments.build import check, part
+    from experiments.build import check, check_run, without_unused
     from experiments.ensemble import plan, run, run_digest
     from experiments.store import Store
 
+    check_run(config)
     seed, worlds = config["seed"], config["worlds"]
-    results = relevant(config)
+    results = without_unused(relevant(config))
+    _say_compiling()
     check(results, seed)
     digest = run_digest(FUNCTION, results, seed)
-    folder = Path(config["out"]).expanduser() / f"{config['name']}-{worlds}-{digest}"
+    folder = Path(str(config["out"])).expanduser() / f"{config['name']}-{worlds}-{digest}"
     store = Store(folder, about=dict(config))
-    with part(config, "engine") as engine:
-        tasks = plan(results, seed, worlds, chunk_of(config, worlds, engine.n_workers))
-        outcome = run(FUNCTION, tasks, store, engine)
-    return _report(folder, store, config, command, outcome.seconds)
+    chunk = chunk_of(results | {"chunk": config["chunk"]}, worlds, engine.n_workers)
+    outcome = run(FUNCTION, plan(results, seed, worlds, chunk), store, engine)
+    return _report(store, config, command, outcome)
+
+
+def _say_compiling() -> None:
+    from sim.kernel import cache_folder
+
+    if not cache_folder().exists():
+        print("first run: compiling, about half a minute; kept for the next", file=sys.stderr)
 
 
 def _report(
-    folder: Path, store: Any, config: Mapping[str, Any], command: list[str], seconds: float
-) -> "tuple[Path, dict[str, Any], Any]":
+    store: "Store", config: Mapping[str, Any], command: list[str], outcome: "Outcome"
+) -> Study:
     """Reduce the parts to summary and page."""
     from experiments.manifest import replace_text
     from experiments.report import stress as report
     from experiments.summary import dumps, summarise
 
-    frames = {name: store.read(name) for name in ("worlds", "series", "liquidations")}
-    summary = summarise(*frames.values(), seed=int(config["seed"]))
-    replace_text(folder / "summary.json", dumps(summary))
+    _need_one_world(store, outcome)
+    worlds, series, liquidations = map(store.read, ("worlds", "series", "liquidations"))
+    summary = summarise(worlds, series, liquidations, seed=config["seed"])
+    replace_text(store.folder / "summary.json", dumps(summary))
     manifest = store.manifest()
     about = {
         "name": config["name"],
@@ -113,47 +229,68 @@ def _report(
         "seed": config["seed"],
         "config": dict(config),
         "versions": manifest.get("versions", {}),
-        "created": manifest.get("created"),
-        "seconds": manifest.get("wall_seconds", seconds),
+        "created": manifest.get("begun"),
+        "seconds": manifest.get("wall_seconds", outcome.seconds),
     }
-    report.write(folder, *frames.values(), about, summary)
-    return folder, summary, frames["worlds"]
+    report.write(store.folder, worlds, series, liquidations, about, summary)
+    return Study(store.folder, summary, worlds, outcome.worlds - outcome.done)
 
 
-def show(folder: Path, summary: dict[str, Any], seconds: float | None = None) -> None:
-    """Print the table and where the report is."""
-    from rich.console import Console
+def _need_one_world(store: "Store", outcome: "Outcome") -> None:
+    """Refuse to report on nothing, and say what the first world died of."""
+    if len(outcome.errors) < outcome.done:
+        return
+    if outcome.failed:
+        reason = str(outcome.failed[0])
+    else:
+        row = store.read("worlds").iloc[0]
+        reason = f"world {row['world']} ended in {str(row['error']).splitlines()[0]}"
+    raise StudyError(
+        f"none of the {outcome.worlds} worlds finished: {reason}; the table worlds in "
+        f"{store.folder} holds the tracebacks"
+    )
 
-    from experiments.summary import console_table
 
-    console = Console()
-    console.print(console_table(summary))
-    del seconds
-    console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
+def study_name(choices: Mapping[str, Any], command: list[str]) -> str:
+    """Name a study after its scenarios: `crash`, or `black_thursday+congestion`."""
+    chosen = choices.get("scenario")
+    for item in command:
+        if item.startswith("scenario="):
+            chosen = item.partition("=")[2]
+    names = str(chosen or "study").strip("[]").split(",")
+    return "+".join(name.strip(" '\"").replace("/", "_") for name in names)
 
 
-def resolved(cfg: DictConfig) -> dict[str, Any]:
+def resolved(cfg: DictConfig, command: list[str]) -> dict[str, Any]:
     """Plain dict of a composed configuration, interpolations resolved."""
     config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(config, dict)
+    config["start_given"] = any(item.startswith("start=") for item in command)
+    if not config["name"]:
+        config["name"] = study_name(HydraConfig.get().runtime.choices, command)
     return {str(key): value for key, value in config.items()}
 
 
-@hydra.main(version_base=None, config_path="pkg://conf", config_name="stress")
-def _main(cfg: DictConfig) -> None:
-    settings = HydraConfig.get()
-    command = list(settings.overrides.task)
-    config = resolved(cfg)
-    config["start_given"] = any(item.startswith("start=") for item in command)
-    folder, summary, _ = stress(config, command)
-    show(folder, summary)
+def run_command(session: "Session") -> int:
+    """Read the command line with Hydra and run what it asks for."""
+
+    @hydra_main(version_base=None, config_path="pkg://conf", config_name="stress")
+    def job(cfg: DictConfig) -> None:
+        session.job(cfg)
+
+    job()
+    return session.end()
 
 
 def main() -> None:
     """Run the command line; errors on purpose are one sentence and a non-zero exit."""
-    from experiments.cli import guarded
+    from experiments.cli import guarded, in_order
+    from experiments.multirun import Session
 
-    sys.exit(guarded(_main))
+    sys.argv[1:] = in_order(sys.argv[1:])
+    with Session(sys.argv[1:]) as session:
+        code = guarded(lambda: run_command(session))
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -263,6 +263,7 @@ def _amplification(ok: "pd.DataFrame", boot: _Bootstrap) -> Json:
         entry = boot.mean_and_quantiles(extra, "")
         entry["mean_fall"] = _mean(ok, f"fall_{asset}")
         entry["mean_fundamental_fall"] = _mean(ok, f"fundamental_fall_{asset}")
+        entry["push"] = boot.mean_and_quantiles(_column(ok, f"push_{asset}"), "")
         out[asset] = entry
     return out
 

@@ -67,7 +67,7 @@ class MeanRevertingDemand(BackgroundDemand):
     Parameters
     ----------
     level : float
-        Mean gas wanted, as a multiple of the block's gas limit.
+        Median gas wanted, as a multiple of the block's gas limit.
     speed : float
         Reversion, per hour.
     volatility : float
@@ -96,6 +96,9 @@ class MeanRevertingDemand(BackgroundDemand):
                 raise ConfigError(
                     f"background.{name} must be positive, got {value}; give a positive number"
                 )
+        for name, value in (("volatility", volatility), ("price_response", price_response)):
+            if not value >= 0:
+                raise ConfigError(f"background.{name} must not be negative, got {value}; raise it")
         self.level, self.speed, self.volatility = level, speed, volatility
         self.price_response = price_response
         self.median_bid, self.bid_sigma = median_bid, bid_sigma

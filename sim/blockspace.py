@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sim.actions import NO_ROWS, Reject, join_rows
+from sim.actions import NO_ROWS, Reject, join_rows, take_rows
 from sim.background import BackgroundDemand
 from sim.errors import ConfigError
 from sim.kernel import F64, I64, Bool, Rows, kernel
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _EXPIRED = int(Reject.EXPIRED)
 _CANNOT_PAY_GAS = int(Reject.CANNOT_PAY_GAS)
 _CONFLICT = int(Reject.CONFLICT)
+_PENDING = int(Reject.PENDING)
 GWEI = 1e-9
 
 
@@ -139,11 +140,12 @@ def admit(
     tips: F64,
     order: I64,
     starts: I64,
+    chosen: I64,
     included: Bool,
     gas_limit: float,
     gas_asset: int,
-) -> None:
-    """Decide which rows get into this block.
+) -> int:
+    """Decide which rows get into this block; return their number.
 
     Parameters
     ----------
@@ -158,6 +160,8 @@ def admit(
         for a row that cannot be in this block.
     order, starts : arrays (n,), (world + 1,)
         Rows by falling effective tip within each world.
+    chosen : array (n,)
+        Filled with the rows that get in, in that order.
     included : array (n,)
         Filled.
     gas_limit : float
@@ -165,6 +169,7 @@ def admit(
     gas_asset : int
         Index of the asset that pays for gas.
     """
+    n = 0
     for w in range(starts.shape[0] - 1):
         taken = 0.0
         start = starts[w]
@@ -190,8 +195,54 @@ def admit(
                 taken += gas
             for k in range(start, stop):
                 included[order[k]] = fits
+                if fits:
+                    chosen[n] = order[k]
+                    n += 1
             start = stop
         state.used[w] = taken
+    return n
+
+
+@kernel
+def offer(rows: Rows, base_fee: F64, seconds: float, tips: F64, first: F64, second: F64) -> None:
+    """Fill in effective tips in gwei (-1: not in this block) and the keys that sort by them."""
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        tip = min(row.tip, row.fee_cap - base_fee[row.world])
+        tips[i] = tip if row.arrival < seconds else -1.0
+        first[i] = -tips[i]
+        second[i] = row.arrival
+
+
+@kernel
+def keep_waiting(rows: Rows, included: Bool, n_expired: F64, step: int, waiting: I64) -> int:
+    """List the rows that may still get in later; count what expires."""
+    n = 0
+    for i in range(rows.shape[0]):
+        if included[i]:
+            continue
+        row = rows[i]
+        if row.expires <= step:
+            n_expired[row.world] += 1.0
+            continue
+        waiting[n] = i
+        n += 1
+    return n
+
+
+@kernel
+def come_nearer(rows: Rows, seconds: float) -> None:
+    """Let one block pass for waiting rows."""
+    for i in range(rows.shape[0]):
+        rows[i].arrival = max(rows[i].arrival - seconds, 0.0)
+        rows[i].code = _PENDING
+
+
+@kernel
+def bid_effectively(rows: Rows, tips: F64, chosen: I64) -> None:
+    """Put the effective tip into the admitted rows."""
+    for k in range(rows.shape[0]):
+        rows[k].tip = tips[chosen[k]]
 
 
 @kernel
@@ -322,34 +373,23 @@ class BlockSpace:
         if n == 0:
             state.used[:] = 0.0
             return rows
-        here = rows["arrival"] < world.block_seconds
-        tips = np.minimum(rows["tip"], rows["fee_cap"] - state.base_fee[rows["world"]])
-        tips[~here] = -1.0
-        order, starts = in_order(rows, -tips, rows["arrival"].copy(), world.n_worlds)
-        included = np.zeros(n, np.bool_)
-        admit(
+        seconds = world.block_seconds
+        tips, first, second = np.empty((3, n))
+        offer(rows, state.base_fee, seconds, tips, first, second)
+        order, starts = in_order(rows, first, second, world.n_worlds)
+        chosen, included = np.empty(n, np.int64), np.empty(n, np.bool_)
+        n_in = admit(
             state, self.background.crowd, world.ledger.balances, rows, tips, order,
-            starts, included, self.gas_limit, world.gas_asset,
+            starts, chosen, included, self.gas_limit, world.gas_asset,
         )  # fmt: skip
-        self._keep_waiting(rows, included)
-        chosen = order[included[order]]
-        admitted = rows[chosen]
-        admitted["tip"] = tips[chosen]
+        admitted = take_rows(rows, chosen[:n_in])
+        bid_effectively(admitted, tips, chosen)
+        self.pending = NO_ROWS
+        if n_in < n:
+            n_waiting = keep_waiting(rows, included, state.n_expired, world.step, order)
+            self.pending = take_rows(rows, order[:n_waiting])
+            come_nearer(self.pending, seconds)
         return admitted
-
-    def _keep_waiting(self, rows: Rows, included: Bool) -> None:
-        """Keep what may still get in later; count what expires."""
-        waits = ~included
-        if not waits.any():
-            self.pending = NO_ROWS
-            return
-        expired = waits & (rows["expires"] <= self.world.step)
-        np.add.at(self.state.n_expired, rows["world"][expired], 1.0)
-        self.pending = rows[waits & ~expired]
-        self.pending["arrival"] = np.maximum(
-            self.pending["arrival"] - self.world.block_seconds, 0.0
-        )
-        self.pending["code"] = Reject.PENDING
 
     def close(self, executed: Rows) -> None:
         """Collect fees and move the base fee."""

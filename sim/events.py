@@ -10,11 +10,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.actions import NO_ROWS, Reject, Verb, join_rows
-from sim.kernel import Rows
+from sim.actions import NO_ROWS, Reject, Verb, join_rows, take_rows
+from sim.kernel import I64, Bool, Rows, kernel
 
 if TYPE_CHECKING:
     from sim.world import World
+
+
+N_VERBS = max(Verb) + 1
+
+
+@kernel
+def wanted_rows(rows: Rows, wanted: Bool, others: bool, rejected: bool, index: I64) -> int:
+    """List the rows to keep and return their number; `others`: also those of unknown verbs."""
+    n = 0
+    for i in range(rows.shape[0]):
+        verb = rows[i].verb
+        known = 0 <= verb < wanted.shape[0] and wanted[verb]
+        if (known or others) and (rejected or rows[i].code == 0):
+            index[n] = i
+            n += 1
+    return n
 
 
 class EventLog:
@@ -31,19 +47,18 @@ class EventLog:
     def __init__(self, verbs: Iterable[Verb] | None = None, *, rejected: bool = True) -> None:
         self.verbs = None if verbs is None else np.array(sorted(verbs), np.int16)
         self.rejected = rejected
+        self._wanted = np.zeros(N_VERBS, np.bool_)
+        self._wanted[[*Verb] if verbs is None else self.verbs] = True
         self.parts: list[Rows] = []
 
     def record(self, rows: Rows) -> None:
         """Keep a copy of the executed rows that the log is asked to keep."""
         if rows.shape[0] == 0 or (self.verbs is not None and self.verbs.shape[0] == 0):
             return
-        keep = np.ones(rows.shape[0], np.bool_)
-        if self.verbs is not None:
-            keep &= np.isin(rows["verb"], self.verbs)
-        if not self.rejected:
-            keep &= rows["code"] == Reject.OK
-        if keep.any():
-            self.parts.append(rows[keep])
+        index = np.empty(rows.shape[0], np.int64)
+        n = wanted_rows(rows, self._wanted, self.verbs is None, self.rejected, index)
+        if n:
+            self.parts.append(take_rows(rows, index[:n]))
 
     def clear(self) -> None:
         """Forget everything."""

@@ -5,8 +5,8 @@ that stays on one venue and inside one bundle (or outside any). Every venue then
 that wait for it, for all worlds in one call. A bundle that crosses venues takes one unit per
 change of venue; its worlds are checkpointed before its first unit and rolled back if a row fails.
 
-Within a block, a bundle that liquidates what an earlier row of the same world has liquidated is left
-out (`CONFLICT`): block builders simulate bundles, and drop what an earlier one made worthless.
+Within a block, a bundle that liquidates what an earlier row of the same world has liquidated is
+left out (`CONFLICT`): block builders simulate bundles, and drop what an earlier one made worthless.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,6 +15,7 @@ import numpy as np
 
 from sim.actions import BUNDLE_ROWS, Reject, Verb
 from sim.kernel import I32, I64, Bool, Rows, kernel
+from sim.venue import Venue
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -28,12 +29,17 @@ _FLASH_NOT_REPAID = int(Reject.FLASH_NOT_REPAID)
 _LIQUIDATE = int(Verb.LIQUIDATE)
 
 
+SPANS = ("begin", "end")
+
+
 class Cursor(NamedTuple):
     """Where each world stands in its rows; arrays (world,) unless said otherwise."""
 
     position: I64  # next place in the order
     stop: I64  # end of the world's rows
     unit_end: I64  # end of the unit offered in this pass
+    begin: I64  # (venue, world) rows of this pass that wait for a venue, as spans of the order
+    end: I64  # (venue, world) ends of those spans
     venue: I64  # venue of the unit; -1: this world is done
     bundle_end: I64  # end of the running bundle; -1: none
     opens: I64  # 1: the unit opens a bundle
@@ -68,18 +74,21 @@ def _refuse(rows: Rows, order: I64, start: int, stop: int, code: int) -> None:
 @kernel
 def next_units(
     cursor: Cursor, rows: Rows, order: I64, starts: I64, present: Bool, bundled: Bool
-) -> int:
-    """Find each world's next unit; return how many worlds have one.
+) -> tuple[int, int]:
+    """Find each world's next unit; return how many worlds have one, and how many open a bundle.
 
     Marks the venues that have a unit in `present`, those of bundles that open in `bundled`.
     """
     for v in range(present.shape[0]):
         present[v] = False
         bundled[v] = False
-    n = 0
+    n, n_opens = 0, 0
     for w in range(cursor.position.shape[0]):
         cursor.venue[w] = -1
         cursor.opens[w] = 0
+        for v in range(present.shape[0]):
+            cursor.begin[v, w] = 0
+            cursor.end[v, w] = 0
         while cursor.position[w] < cursor.stop[w]:
             start = cursor.position[w]
             bundle = rows[order[start]].bundle
@@ -97,6 +106,7 @@ def next_units(
                     continue
                 cursor.bundle_end[w] = stop
                 cursor.opens[w] = 1
+                n_opens += 1
                 for k in range(start, stop):
                     bundled[rows[order[k]].venue] = True
                 for k in range(BUNDLE_ROWS):
@@ -111,31 +121,27 @@ def next_units(
                 end += 1
             cursor.unit_end[w] = end
             cursor.venue[w] = venue
+            cursor.begin[venue, w] = start
+            cursor.end[venue, w] = end
             present[venue] = True
             n += 1
             break
-    return n
+    return n, n_opens
 
 
 @kernel
-def spans(cursor: Cursor, venue: int, begin: I64, end: I64) -> None:
-    """Rows of this pass that wait for one venue, as spans of the order; empty elsewhere."""
-    for w in range(begin.shape[0]):
-        begin[w] = cursor.position[w]
-        end[w] = cursor.unit_end[w] if cursor.venue[w] == venue else cursor.position[w]
-
-
-@kernel
-def advance(cursor: Cursor, rows: Rows, order: I64, failed: I32, finished: I32) -> int:
+def advance(
+    cursor: Cursor, rows: Rows, order: I64, failed: I32, finished: I32
+) -> tuple[int, int]:
     """Move past the executed units.
 
     Returns
     -------
-    int
-        Number of worlds whose bundle failed; `failed` lists them. `finished[w]` is 1 where a bundle
-        ended without a rejected row.
+    n_failed, n_finished : int
+        Numbers of worlds whose bundle failed, and ended without a rejected row; `failed` and
+        `finished` mark them.
     """
-    n = 0
+    n, n_finished = 0, 0
     for w in range(cursor.position.shape[0]):
         finished[w] = 0
         failed[w] = 0
@@ -151,8 +157,9 @@ def advance(cursor: Cursor, rows: Rows, order: I64, failed: I32, finished: I32) 
             n += 1
         elif cursor.unit_end[w] == cursor.bundle_end[w]:
             finished[w] = 1
+            n_finished += 1
         cursor.position[w] = cursor.unit_end[w]
-    return n
+    return n, n_finished
 
 
 @kernel
@@ -169,7 +176,7 @@ def fail_bundles(cursor: Cursor, rows: Rows, order: I64, failed: I32) -> None:
             start -= 1
         for k in range(start, cursor.bundle_end[w]):
             code = rows[order[k]].code
-            if code == _OK or code == _PENDING:
+            if code in (_OK, _PENDING):
                 rows[order[k]].code = _BUNDLE_FAILED
             rows[order[k]].r0 = 0.0
             rows[order[k]].r1 = 0.0
@@ -196,9 +203,15 @@ class Executor:
         n = world.n_worlds
         self.world = world
         self.venues = list(world.venues.values())
-        columns = {name: np.zeros(n, np.int64) for name in Cursor._fields if name != "targets"}
-        self.cursor = Cursor(**columns, targets=np.zeros((n, BUNDLE_ROWS), np.int64))
-        self.begin, self.end = np.zeros(n, np.int64), np.zeros(n, np.int64)
+        shapes = {"targets": (n, BUNDLE_ROWS), **dict.fromkeys(SPANS, (len(self.venues), n))}
+        self.cursor = Cursor(*(np.zeros(shapes.get(f, n), np.int64) for f in Cursor._fields))
+        begin, end = self.cursor.begin, self.cursor.end
+        self.spans = [(v, begin[k], end[k]) for k, v in enumerate(self.venues)]
+        self.judges = [
+            (k, v)
+            for k, v in enumerate(self.venues)
+            if type(v).bundle_holds is not Venue.bundle_holds
+        ]
         self.failed, self.finished = np.zeros(n, np.int32), np.zeros(n, np.int32)
         self.present = np.zeros(len(self.venues), np.bool_)
         self.bundled = np.zeros(len(self.venues), np.bool_)
@@ -216,14 +229,18 @@ class Executor:
         cursor.stop[:] = starts[1:]
         cursor.bundle_end[:] = -1
         number(rows, order, starts, self.sequence, self.world.step)
-        while next_units(cursor, rows, order, starts, self.present, self.bundled):
-            if cursor.opens.any():
+        while True:
+            n, n_opens = next_units(cursor, rows, order, starts, self.present, self.bundled)
+            if n == 0:
+                return
+            if n_opens:
                 self._checkpoint(np.flatnonzero(cursor.opens))
-            for index in np.flatnonzero(self.present):
-                spans(cursor, index, self.begin, self.end)
-                self.venues[index].execute(rows, order, self.begin, self.end)
-            n_failed = advance(cursor, rows, order, self.failed, self.finished)
-            n_failed += self._close_bundles(rows, order)
+            for waits, (venue, begin, end) in zip(self.present.tolist(), self.spans, strict=True):
+                if waits:
+                    venue.execute(rows, order, begin, end)
+            n_failed, n_finished = advance(cursor, rows, order, self.failed, self.finished)
+            if n_finished:
+                n_failed += self._close_bundles(rows, order)
             if n_failed:
                 self._roll_back(np.flatnonzero(self.failed))
                 fail_bundles(cursor, rows, order, self.failed)
@@ -231,6 +248,7 @@ class Executor:
     def _checkpoint(self, worlds: I64) -> None:
         """Remember the worlds that open a bundle, at the venues that their bundles visit."""
         self.world.ledger.arena.checkpoint(worlds)
+        self.world.quotes.checkpoint(worlds)
         targets = self.cursor.targets[worlds]
         self.open[:, worlds] = False
         for index in np.flatnonzero(self.bundled):
@@ -239,13 +257,14 @@ class Executor:
 
     def _close_bundles(self, rows: Rows, order: I64) -> int:
         """Ask the venues whether finished bundles may stand; count those that may not."""
-        if not self.finished.any():
-            return 0
         worlds = np.flatnonzero(self.finished)
         holds = np.ones(worlds.shape[0], np.bool_)
-        for index, venue in enumerate(self.venues):
+        for index, venue in self.judges:
             if self.open[index, worlds].any():
                 holds &= venue.bundle_holds(worlds)
+        if holds.all():
+            self.cursor.bundle_end[worlds] = -1
+            return 0
         self.cursor.bundle_end[worlds[holds]] = -1
         broken = worlds[~holds]
         for w in broken:
@@ -256,6 +275,7 @@ class Executor:
     def _roll_back(self, worlds: I64) -> None:
         """Undo the failed bundles."""
         self.world.ledger.arena.rollback(worlds)
+        self.world.quotes.rollback(worlds)
         for index, venue in enumerate(self.venues):
             visited = worlds[self.open[index, worlds]]
             if visited.shape[0]:

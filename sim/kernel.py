@@ -73,8 +73,12 @@ def cache_folder() -> Path:
     return base / "kernels" / source_digest()
 
 
+# Without numba's runtime (`_nrt`) a kernel counts no references: passing a NamedTuple of ten arrays to
+# another kernel cost 100 to 250 ns, more than many kernels compute for. It also cannot allocate, which
+# kernels must not do anyway.
 _OPTIONS: dict[str, Any] = {
     "cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True,
+    "_nrt": False,
 }  # fmt: skip
 setattr(numba.config, "CACHE_DIR", str(cache_folder()))  # noqa: B010 - unknown to numba's stubs
 
@@ -85,9 +89,5 @@ def kernel(function: Function) -> Function:
 
 
 def inlined(function: Function) -> Function:
-    """Compile a small kernel that other kernels absorb.
-
-    A call that LLVM does not inline counts references of every array in the arguments: 100 to 250
-    ns for a NamedTuple of ten arrays, more than most such kernels compute for.
-    """
+    """Compile a small kernel that other kernels absorb instead of calling."""
     return cast(Function, numba.njit(**_OPTIONS, forceinline=True)(function))

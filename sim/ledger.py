@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from sim.errors import InvariantError
-from sim.kernel import F64, Bool, kernel
+from sim.kernel import F64, I64, kernel
 from sim.state import Arena
 
 
 @kernel
 def transfer(balances: F64, w: int, source: int, target: int, asset: int, amount: float) -> bool:
-    """Move whole tokens between two accounts; False, and nothing moved, where the source lacks them.
+    """Move whole tokens between two accounts; False, and nothing moved, if the source lacks them.
 
     A shortfall under 1e-12 of the amount is float64 rounding and empties the source.
     """
@@ -92,15 +92,14 @@ class Ledger:
         scale = np.maximum(self.minted, 1.0)
         return np.asarray((total - expected) / scale)
 
-    def check(self, tolerance: float = 1e-9, worlds: Bool | None = None) -> None:
-        """Raise InvariantError where value was created or destroyed."""
+    def check(self, tolerance: float = 1e-9, world_ids: I64 | None = None) -> None:
+        """Raise InvariantError where value was made or lost; `world_ids` name the worlds."""
         gap = np.abs(self.imbalance())
-        if worlds is not None:
-            gap = gap[worlds]
-        if gap.size and not gap.max() <= tolerance:
+        if not gap.max(initial=0.0) <= tolerance:
             w, asset = np.unravel_index(int(np.argmax(np.nan_to_num(gap, nan=np.inf))), gap.shape)
+            world = w if world_ids is None else world_ids[w]
             raise InvariantError(
-                f"ledger: balances of {self.assets[asset]} in world {w} differ from minted less "
-                f"burnt by {gap[w, asset]:.3g} (relative), more than {tolerance:g}; a venue moved "
-                "tokens without transfer, mint or burn"
+                f"ledger: balances of {self.assets[asset]} in world {world} differ from minted "
+                f"less burnt by {gap[w, asset]:.3g} (relative), more than {tolerance:g}; a venue "
+                "moved tokens without transfer, mint or burn"
             )

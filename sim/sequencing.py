@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 @kernel
 def _sort_span(order: I64, scratch: I64, first: F64, second: F64, start: int, stop: int) -> None:
     """Sort `order[start:stop]` by (first, second), stable: bottom-up merge sort."""
-    width = 1
+    k = start + 1
+    while k < stop:
+        a, b = order[k - 1], order[k]
+        if first[a] > first[b] or (first[a] == first[b] and second[a] > second[b]):
+            break
+        k += 1
+    width = 1 if k < stop else stop - start  # mostly the rows are in order already
     while width < stop - start:
         for low in range(start, stop, 2 * width):
             middle = min(low + width, stop)
@@ -103,7 +109,7 @@ def _random_keys(rows: Rows, world_ids: I64, key: np.ndarray, step: int, out: F6
 class Sequencer(ABC):
     """Rule that orders the rows that reach a venue within one block."""
 
-    def bind(self, world: "World") -> None:
+    def bind(self, world: "World") -> None:  # noqa: B027
         """Take what the rule needs from the world."""
 
     @abstractmethod

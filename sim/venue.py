@@ -54,18 +54,26 @@ class Venue(ABC):
         says why it had no effect. Checks come before effects.
         """
 
-    def accrue(self) -> None:
+    def accrue(self) -> None:  # noqa: B027
         """Let time pass: interest, funding, resilience. Called once a block before agents look."""
 
-    def settle(self) -> None:
+    def settle(self) -> None:  # noqa: B027
         """Close the block: auctions, margin calls, expiry."""
 
     @abstractmethod
     def claims(self) -> F64:
-        """What the custody account owes to others, whole tokens, shape (world, asset).
+        """Tell what the custody account owes to others, whole tokens, shape (world, asset).
 
-        It must equal the custody account's balances to 1e-9 relative.
+        It must equal the custody account's balances to 1e-9 of `claims_scale`.
         """
+
+    def claims_scale(self) -> F64:
+        """Size of the numbers that `claims` is made of, whole tokens, shape (world, asset).
+
+        A venue whose claims are a difference of larger numbers returns those: their rounding is
+        what custody can differ by.
+        """
+        return np.abs(self.claims())
 
     def checkpoint(self, worlds: I64, targets: I64) -> None:
         """Remember the listed worlds before a bundle.

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from sim.actions import NO_ROWS, join_rows
+from sim.actions import NO_ROWS, ROW_RULES, join_rows, split_rows, take_in
 from sim.blockspace import BlockSpace
-from sim.errors import ConfigError, InvariantError
+from sim.errors import ConfigError, InputError, InvariantError
 from sim.events import EventLog
 from sim.execution import Executor
 from sim.kernel import F64, I64, Bool, Rows
@@ -97,6 +97,10 @@ class World:
             raise ConfigError(f"n_blocks must be at least 1, got {n_blocks}; try 1440")
         if market not in venues:
             raise ConfigError(f"market names no venue: {market!r}; known: {', '.join(venues)}")
+        if len(set(assets)) != len(assets):
+            raise ConfigError(f"assets must differ, got {', '.join(assets)}; name each once")
+        if "oracle" in venues:
+            raise ConfigError("a venue cannot be called oracle: that is the oracle; rename it")
         self.assets = list(assets)
         self.n_assets = len(self.assets)
         self.gas_asset = self.asset_index(gas_asset)
@@ -124,6 +128,7 @@ class World:
             {"price_factor": (a,), "depth": (a,), "demand": (), "oracle_halted": (a,),
              "oracle_lag": (a,)},
         )  # fmt: skip
+        self.counts = Arena(n, {"bundles": ()})
         self.quotes = Arena(n, {"fundamental": (a,), "market_price": (a,), "oracle_price": (a,)})
         self.fundamental = self.quotes["fundamental"]
         self.market_price = self.quotes["market_price"]
@@ -169,7 +174,7 @@ class World:
     def _arenas(self) -> list[Arena]:
         venues = [venue.arena for venue in self.venues.values()]
         return [
-            self.quotes, self.prices.arena, self.ledger.arena, self.blockspace.arena,
+            self.quotes, self.counts, self.prices.arena, self.ledger.arena, self.blockspace.arena,
             self.blockspace.background.arena, *venues,
         ]  # fmt: skip
 
@@ -209,14 +214,14 @@ class World:
         """
         parts = [rows for rows in (*intents, self.oracle.reports()) if rows.shape[0]]
         rows = join_rows(parts) if parts else NO_ROWS
+        self._take_in(rows, parts)
+        chain, direct = split_rows(rows, self.on_chain) if parts else (NO_ROWS, NO_ROWS)
         self.executor.open_block()
-        on_chain = self.on_chain[rows["venue"]] if parts else np.zeros(0, np.bool_)
-        included = self.blockspace.include(rows[on_chain] if parts else rows)
+        included = self.blockspace.include(chain)
         self._execute(included, *self.on_chain_order.keys(included))
         self.blockspace.close(included)
         self.events.record(included)
-        if parts and not on_chain.all():
-            direct = rows[~on_chain]
+        if direct.shape[0]:
             self._execute(direct, *self.off_chain_order.keys(direct))
             self.events.record(direct)
         for venue in self.venues.values():
@@ -224,6 +229,19 @@ class World:
         self.step += 1
         if self.check_every and self.step % self.check_every == 0:
             self.check()
+
+    def _take_in(self, rows: Rows, parts: Sequence[Rows]) -> None:
+        """Make the bundles whole; raise InputError for a row that no agent may send."""
+        ends = np.cumsum([part.shape[0] for part in parts], dtype=np.int64)
+        wrong, field = take_in(
+            rows, ends, self.on_chain, self.counts["bundles"], len(self.accounts)
+        )
+        if wrong >= 0:
+            name, expected = ROW_RULES[field]
+            raise InputError(
+                f"{name} of a row must be {expected}, got {rows[wrong][name]} (world "
+                f"{rows[wrong]['world']}, account {rows[wrong]['account']}); correct the agent"
+            )
 
     def _execute(self, rows: Rows, first: F64, second: F64) -> None:
         if rows.shape[0]:
@@ -233,12 +251,11 @@ class World:
 
     def check(self, tolerance: float = 1e-9) -> None:
         """Raise InvariantError where value was not conserved or custody is unlike claims."""
-        self.ledger.check(tolerance)
+        self.ledger.check(tolerance, self.world_ids)
         for venue in self.venues.values():
             custody = self.ledger.balances[:, venue.account, :]
             claims = venue.claims()
-            scale = np.maximum(np.maximum(np.abs(custody), np.abs(claims)), 1.0)
-            gap = np.abs(custody - claims) / scale
+            gap = np.abs(custody - claims) / np.maximum(venue.claims_scale(), 1.0)
             if not gap.max() <= tolerance:
                 w, asset = np.unravel_index(
                     int(np.argmax(np.nan_to_num(gap, nan=np.inf))), gap.shape
@@ -251,7 +268,7 @@ class World:
 
     def reset(self, mask: Bool) -> None:
         """Return the worlds in the mask to the start; the clock is common, so reset all or none."""
-        for arena in (self.quotes, self.ledger.arena, self.blockspace.arena,
+        for arena in (self.quotes, self.counts, self.ledger.arena, self.blockspace.arena,
                       self.blockspace.background.arena):  # fmt: skip
             arena.reset(mask)
         self.prices.reset(mask)
@@ -267,7 +284,9 @@ class World:
         """Copy of all state; no generator state exists."""
         return {
             "step": self.step,
+            "inputs": self.inputs.snapshot(),
             "quotes": self.quotes.snapshot(),
+            "counts": self.counts.snapshot(),
             "ledger": self.ledger.arena.snapshot(),
             "blockspace": self.blockspace.arena.snapshot(),
             "background": self.blockspace.background.arena.snapshot(),
@@ -279,7 +298,9 @@ class World:
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Take a snapshot back; events since then are forgotten."""
         self.step = snapshot["step"]
+        self.inputs.restore(snapshot["inputs"])
         self.quotes.restore(snapshot["quotes"])
+        self.counts.restore(snapshot["counts"])
         self.ledger.arena.restore(snapshot["ledger"])
         self.blockspace.arena.restore(snapshot["blockspace"])
         self.blockspace.background.arena.restore(snapshot["background"])

@@ -26,6 +26,7 @@ from sim.state import Arena
 from sim.world import World
 
 SUPPLY, WITHDRAW, REPAY = int(Verb.SUPPLY), int(Verb.WITHDRAW), int(Verb.REPAY)
+NEVER = int(Reaction.NEVER)
 TOP_UP, REPAYS, RELEVERAGE = int(Reaction.TOP_UP), int(Reaction.REPAY), int(Reaction.RELEVERAGE)
 
 
@@ -95,25 +96,26 @@ def decide(
         gas_usd = terms.gas * bid * 1e-9 * prices[w, terms.gas_asset]
         for k in range(ranges.shape[0]):
             for i in range(ranges[k, 0], ranges[k, 1]):
-                if busy[w, i] > terms.step:
+                kind = habits.reaction[i]
+                if kind == NEVER:
                     continue
                 p = terms.first + i
                 _, weighted, _, debt = position_values(state, prices, w, p)
                 if debt <= 0.0:
                     continue
                 health = weighted / debt
-                kind = habits.reaction[i]
                 target = habits.target[i]
+                # Wallet and patience lie elsewhere in memory: they are read when they matter.
+                if (health < habits.trigger[i]) == (kind == RELEVERAGE) or busy[w, i] > terms.step:
+                    continue
                 if kind == RELEVERAGE:
-                    if health < habits.trigger[i]:
-                        continue
                     a = largest(state.collateral, w, p, prices)
                     usd = (weighted - target * debt) / max(
                         state.reserves[w, a]["liquidation_threshold"], 1e-9
                     )
                     verb = WITHDRAW
                 else:
-                    if health >= habits.trigger[i] or wallet[w, i] <= 0.0:
+                    if wallet[w, i] <= 0.0:
                         continue
                     if kind == TOP_UP:
                         a = largest(state.collateral, w, p, prices)

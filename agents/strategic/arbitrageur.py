@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from agents.strategic.trader import Trader, gas_bid
 from agents.view import PoolBoard, View
-from sim.actions import Verb, join_rows
+from sim.actions import Verb
 from sim.amm.constant_product import amount_out, profit_maximising_input
 from sim.kernel import F64, Rows, kernel
 
@@ -110,4 +110,4 @@ class Arbitrageur(Trader):
             pools, view.balances, view.market_price, view.base_fee, view.clearing, terms,
             self.buffer.room(view.n_worlds * pools.assets.shape[0] * 2),
         )  # fmt: skip
-        return join_rows([self.buffer.take(n), self.exits.take(self.write_exits(view))])
+        return self.rows_and_exits(n, view)

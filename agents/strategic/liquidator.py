@@ -24,7 +24,6 @@ from agents.strategic.calls import (
 )
 from agents.strategic.trader import Trader
 from agents.view import View
-from sim.actions import join_rows
 from sim.errors import ConfigError
 from sim.kernel import Rows
 from sim.lending.opportunities import Opportunities
@@ -112,7 +111,7 @@ class Liquidator(Trader):
                 view.world_ids, self.key,
             )  # fmt: skip
             n = self._call(view, table, sight, terms)
-        return join_rows([self.buffer.take(n), self.exits.take(self.write_exits(view))])
+        return self.rows_and_exits(n, view)
 
     def _call(self, view: View, table: Opportunities, sight: Sight, terms: Terms) -> int:
         room = table.position.shape[0]

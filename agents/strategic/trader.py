@@ -7,8 +7,9 @@ import numpy as np
 from agents.agent import MarketAgent, RowBuffer
 from agents.strategic.rebalance import rebalance
 from agents.view import OVERBID, View
+from sim.actions import join_rows
 from sim.errors import ConfigError
-from sim.kernel import F64, kernel
+from sim.kernel import F64, Rows, kernel
 from sim.state import Arena
 from sim.world import World
 
@@ -115,3 +116,10 @@ class Trader(MarketAgent):
             1_000.0, self.max_trade_usd, self.latency_seconds, view.step,
             self.exits.room(view.n_worlds * view.market_price.shape[1]),
         )  # fmt: skip
+
+    def rows_and_exits(self, n: int, view: View) -> Rows:
+        """Take the first `n` rows of the buffer, and those that return to the target."""
+        rows, exits = self.buffer.take(n), self.exits.take(self.write_exits(view))
+        if not (rows.shape[0] and exits.shape[0]):
+            return rows if rows.shape[0] else exits
+        return join_rows([rows, exits])

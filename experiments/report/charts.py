@@ -224,3 +224,12 @@ def error_bars(
         "type": "data", "symmetric": False, "thickness": 1.6, "width": 5, "color": INK,
         "array": rounded(np.subtract(high, mid)), "arrayminus": rounded(np.subtract(mid, low)),
     }  # fmt: skip
+
+
+def percent_format(values: F64) -> str:
+    """Tick format of a percentage axis with digits enough that no two ticks read alike."""
+    finite = values[np.isfinite(values)]
+    spread = float(np.ptp(finite)) if finite.size else 1.0
+    if spread > 0.05:
+        return ".0%"
+    return ".1%" if spread > 0.005 else ".2%"

@@ -132,7 +132,7 @@ def bad_debt_by_fall(worlds: "pd.DataFrame", asset: str) -> Chart | None:
     keep = np.concatenate([keep[:500], rest[charts.thin(rest.size, 1000)]])
     dots: Json = {
         "type": "scatter", "mode": "markers", "showlegend": False,
-        "x": charts.rounded(fall[keep], 4), "y": charts.rounded(lost[keep], 4),
+        "x": charts.rounded(fall[keep], 6), "y": charts.rounded(lost[keep], 4),
         "customdata": [int(w) for w in worlds["world"].to_numpy()[keep]],
         "marker": {"size": 6, "color": charts.tint(charts.BLUE, 0.45)},
         "hovertemplate": "world %{customdata}: fall %{x:.1%}, bad debt %{y:$,.3s}<extra></extra>",
@@ -147,7 +147,7 @@ def bad_debt_by_fall(worlds: "pd.DataFrame", asset: str) -> Chart | None:
         key="bad-debt-by-fall", title=f"Bad debt against the fall of {asset}", caption=caption,
         data=[dots],
         layout=charts.layout(
-            charts.axis(f"deepest fall of {asset}", tickformat=".0%"),
+            charts.axis(f"deepest fall of {asset}", tickformat=charts.percent_format(fall)),
             charts.usd_axis("bad debt", rangemode="tozero"),
         ),
     )  # fmt: skip
@@ -228,7 +228,8 @@ def amplification(summary: Json, assets: list[str]) -> Chart | None:
         "Below zero, trading held the low up."
     )
     x = charts.axis(
-        "extra fall", tickformat=".1%", zeroline=True,
+        "extra fall", zeroline=True,
+        tickformat=charts.percent_format(np.array([[r["p05"], r["p95"]] for r in rows])),
         zerolinecolor=charts.GREY,
     )  # fmt: skip
     y = charts.axis("", autorange="reversed", type="category")

@@ -93,7 +93,7 @@ def base_fee_fan(grid: Grid, worst: int) -> Chart:
         "What it costs to get into a block. Liquidators with a gas cap below this line, and the "
         "oracle's updates, have to wait."
     )
-    return _fan_chart(grid, worst, values, "base-fee", "Base fee", caption, y, ",.3~g")
+    return _fan_chart(grid, worst, values, "base-fee", "Price of block space", caption, y, ",.3~g")
 
 
 def backlog_fan(grid: Grid, worst: int) -> Chart:
@@ -185,7 +185,7 @@ def worst_world(grid: Grid, world: int, asset: str, events: "pd.DataFrame") -> C
         "Liquidatable debt that stands",
         f'Cumulative <b style="color:{charts.TEAL}">liquidated debt</b>, '
         f'<b style="color:{charts.RED}">bad debt</b>',
-        "Base fee, gwei",
+        "Price of block space, gwei",
     )
     notes = [
         charts.annotation(0, top + 0.005, text)

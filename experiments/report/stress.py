@@ -187,8 +187,9 @@ def _bad_debt(it: Page, ok: "pd.DataFrame", summary: Json, assets: list[str]) ->
     ]  # fmt: skip
     rows = [*_estimate_rows(lost, names), ["largest seen", money(lost["max_usd"]), ""]]
     lead = (
-        "Debt that is left when a position has no collateral any more. VaR 99 is the amount that "
-        "99 of 100 worlds do not exceed; expected shortfall 99 is the mean of the worst 1%."
+        "Debt that no collateral covers: written off by liquidations, or standing at the end in "
+        "positions that are worth less than they owe. VaR 99 is the amount that 99 of 100 worlds "
+        "do not exceed; expected shortfall 99 is the mean of the worst 1%."
     )
     charts = it.side_by_side(
         figures.bad_debt_histogram(ok, summary),
@@ -334,15 +335,19 @@ def _amplification(it: Page, summary: Json, assets: list[str]) -> None:
             [
                 asset, percent(row["mean_fall"]), percent(row["mean_fundamental_fall"]),
                 percent(row["mean"]["value"]), interval(row["mean"], percent), percent(row["p95"]),
+                percent(row["push"]["mean"]["value"]), percent(row["push"]["p95"]),
             ]
         )  # fmt: skip
     headers = (
-        "asset", "mean fall", "without feedback", "amplification", "95% interval of the mean",
-        "95% of worlds below",
+        "asset", "mean fall", "no feedback", "amplification", "95% interval of it",
+        "95% below", "deepest push, mean", "95% below",
     )  # fmt: skip
     many = summary["worlds"]["n_ok"] > 1
     chart = it.side_by_side(figures.amplification(summary, assets)) if many else ""
-    body = table("Deepest fall from the starting price", headers, rows)
+    body = table("Deepest fall from the starting price", headers, rows) + note(
+        "Amplification compares the two lows, which may lie at different times. The deepest push is "
+        "the furthest that trades held the price below the same price without them at any moment."
+    )
     it.section("amplification", "Amplification", lead, chart, body)
 
 

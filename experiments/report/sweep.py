@@ -36,7 +36,12 @@ _NAMES = {
 }
 
 
-def write(folder: Path, runs: Sequence[Design], baseline: int = 0) -> tuple[Path, Path]:
+def write(
+    folder: Path,
+    runs: Sequence[Design],
+    baseline: int = 0,
+    failed: Sequence[tuple[str, str]] = (),
+) -> tuple[Path, Path]:
     """Write `comparison.html` and `comparison.json` into a folder that exists.
 
     Parameters
@@ -47,6 +52,8 @@ def write(folder: Path, runs: Sequence[Design], baseline: int = 0) -> tuple[Path
         One per design, run with the same seed and the same world ids.
     baseline : int
         Index of the design that the others are compared with.
+    failed : sequence of (label, sentence)
+        Designs that could not run, and why.
 
     Returns
     -------
@@ -54,6 +61,7 @@ def write(folder: Path, runs: Sequence[Design], baseline: int = 0) -> tuple[Path
         The page and the JSON file.
     """
     found = compare(runs, baseline)
+    found["failed"] = [{"label": label, "problem": problem} for label, problem in failed]
     targets = folder / "comparison.html", folder / "comparison.json"
     for target, content in zip(targets, (render(found), dumps(found)), strict=True):
         partial = target.with_name(target.name + ".partial")
@@ -255,6 +263,8 @@ def headline(found: Json) -> str:
 
 def _caveats(found: Json) -> str:
     out = ""
+    for design in found.get("failed", ()):
+        out += note(f"The design {design['label']} could not run: {design['problem']}.")
     base = found["designs"][found["baseline"]]
     if any(key.rsplit(".", 1)[-1] == "seed" for key in found["parameters"]):
         out += note(

@@ -10,7 +10,9 @@ With g = min m_c / max m_d over all assets in use, no unlisted position can be u
 g × MARGIN ≥ 1; beyond that the world is scanned anew and the present becomes the reference. In the
 list, the entries whose reference health is under `heat` come first ("hot"): only they are looked
 at, and while g × heat ≥ 1 that is enough. A hot entry is evaluated exactly when its own bound, over
-its own assets, is below 1. The outcome is exactly {health < 1}, whenever scans happened; verbs that
+its own assets, is below 1. Of the hot ones, those worth at least `dust` come first ("big"): after a
+crash most of the hot part is small positions that no call pays for, and who only looks for calls
+that pay passes them over. The outcome is exactly {health < 1}, whenever scans happened; verbs that
 change a position refresh its entry by `touch`.
 """
 
@@ -44,7 +46,9 @@ LIST = np.dtype(
     [
         ("n", np.int64),  # watched positions
         ("hot", np.int64),  # of which hot
+        ("big", np.int64),  # of which worth at least `dust`
         ("heat", np.float64),  # reference health under which an entry is hot
+        ("dust", np.float64),  # USD at reference: a hot entry that is worth less is no big one
         ("stale", np.int64),  # 1: the list must be made anew
         ("worst", np.float64),  # worst move g since the last scan
     ]
@@ -88,12 +92,12 @@ def watch(
     weighted: float,
     debt_usd: float,
 ) -> None:
-    """Write the entry at place i of a watch list; masks stay 0 beyond MASK_ASSETS assets."""
+    """Write the entry at place i of a watch list; masks stay 0 and worth inf beyond MASK_ASSETS."""
     collateral = 0
     debt = 0
-    owed = 0.0
-    held = 0.0
     n_assets = state.debt.shape[2]
+    owed = 0.0 if n_assets <= MASK_ASSETS else np.inf
+    held = owed
     if n_assets <= MASK_ASSETS:
         for a in range(n_assets):
             if state.collateral[w, p, a] > 0.0:
@@ -129,6 +133,35 @@ def swap(index: LiquidationIndex, w: int, i: int, j: int) -> None:
     index.slot[w, other["id"]] = j
 
 
+@inlined
+def is_big(index: LiquidationIndex, w: int, i: int, dust: float) -> bool:
+    """Whether the largest debt and the largest collateral of an entry are worth `dust` USD."""
+    entry = index.watched[w, i]
+    return entry["owed"] >= dust and entry["held"] >= dust
+
+
+@inlined
+def seat(index: LiquidationIndex, w: int, i: int, health: float) -> None:
+    """Move the entry at place i of a watch list to the part where it belongs.
+
+    One that cooled down stays in the hot part until `heat_up`.
+    """
+    these = index.lists[w]
+    if i >= these["hot"]:
+        if health >= these["heat"]:
+            return
+        swap(index, w, i, these["hot"])
+        i = these["hot"]
+        these["hot"] += 1
+    big = is_big(index, w, i, these["dust"])
+    if big and i >= these["big"]:
+        swap(index, w, i, these["big"])
+        these["big"] += 1
+    elif not big and i < these["big"]:
+        these["big"] -= 1
+        swap(index, w, i, these["big"])
+
+
 @kernel
 def touch(index: LiquidationIndex, state: PooledState, w: int, p: int) -> None:
     """Refresh the entry of a position that a verb has changed.
@@ -156,10 +189,7 @@ def touch(index: LiquidationIndex, state: PooledState, w: int, p: int) -> None:
             return
         index.lists[w]["n"] += 1
     watch(index, state, w, i, p, weighted, debt)
-    hot = index.lists[w]["hot"]
-    if i >= hot and health < index.lists[w]["heat"]:
-        swap(index, w, i, hot)
-        index.lists[w]["hot"] = hot + 1
+    seat(index, w, i, health)
 
 
 @kernel
@@ -192,6 +222,7 @@ def scan(index: LiquidationIndex, state: PooledState, w: int) -> int:
     index.lists[w]["stale"] = 1 if n > room else 0
     index.lists[w]["n"] = min(n, room)
     index.lists[w]["hot"] = 0
+    index.lists[w]["big"] = 0
     index.lists[w]["heat"] = 0.0
     return n
 
@@ -249,6 +280,37 @@ def heat_up(index: LiquidationIndex, w: int, heat: float) -> None:
                 swap(index, w, i, n)
             n += 1
     index.lists[w]["hot"] = n
+    sift(index, w, index.lists[w]["dust"])
+
+
+@kernel
+def sift(index: LiquidationIndex, w: int, dust: float) -> None:
+    """Choose anew which hot entries are big."""
+    index.lists[w]["dust"] = dust
+    n = 0
+    for i in range(index.lists[w]["hot"]):
+        if is_big(index, w, i, dust):
+            if i != n:
+                swap(index, w, i, n)
+            n += 1
+    index.lists[w]["big"] = n
+
+
+@inlined
+def n_worth(index: LiquidationIndex, w: int, floor: float) -> int:
+    """Length of the front of a watch list that holds all calls of at least `floor` USD.
+
+    Keeps `dust` between 0.4 and 1 of what the moves since the last scan allow; after `fill_masks`.
+    """
+    these = index.lists[w]
+    last = index.moves.shape[0] - 1
+    rise = max(index.moves[last]["rise"], index.moves[last]["highest"])
+    if index.weights.shape[1] > MASK_ASSETS or not 0.0 < rise < np.inf:
+        return int(these["hot"])
+    most = floor / (rise * SAFE)
+    if these["dust"] > most or these["dust"] < 0.4 * most:
+        sift(index, w, 0.7 * most)
+    return int(these["big"])
 
 
 @kernel
@@ -275,8 +337,8 @@ def unhealthy_debt(
 ) -> float:
     """Debt in USD of the position at place i of a watch list if it is liquidatable; else 0.
 
-    0 also where no call can cover `floor` USD, as the largest debt or the largest collateral is worth
-    less, mostly without a look at the position itself. `g` is the world's worst move; the moves of
+    0 also where no call can cover `floor` USD, as the largest debt or collateral is worth less,
+    mostly without a look at the position itself. `g` is the world's worst move; the moves of
     every set of assets are tabulated (`fill_masks`).
     """
     n_assets = state.debt.shape[2]

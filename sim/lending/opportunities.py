@@ -7,9 +7,9 @@ import numpy as np
 from sim.actions import Reject
 from sim.kernel import F64, I32, I64, inlined, kernel
 from sim.lending.health import position_values
-from sim.lending.index import LiquidationIndex, fill_masks, unhealthy_debt
+from sim.lending.index import LiquidationIndex, fill_masks, n_worth, unhealthy_debt
 from sim.lending.state import PooledState
-from sim.lending.verbs import quote
+from sim.lending.verbs import quote_valued
 
 OK = int(Reject.OK)
 LEAVES_DUST = int(Reject.LEAVES_DUST)
@@ -41,36 +41,46 @@ def new_table(n_worlds: int, room: int) -> Opportunities:
 
 
 @inlined
-def largest_assets(state: PooledState, prices: F64, w: int, p: int) -> tuple[int, int, float]:
+def largest_assets(
+    state: PooledState, prices: F64, w: int, p: int
+) -> tuple[int, int, float, float]:
     """Asset of a position's largest collateral and of its largest debt by value; -1: none.
 
-    Also its debt in USD.
+    Also its threshold-weighted collateral and its debt in USD, as `health.position_values` has it.
     """
     collateral_asset, debt_asset = -1, -1
-    most_collateral, most_debt, total = 0.0, 0.0, 0.0
+    most_collateral, most_debt, weighted, total = 0.0, 0.0, 0.0, 0.0
     for a in range(prices.shape[1]):
         reserve = state.reserves[w, a]
-        if reserve["liquidation_threshold"] > 0.0:
-            held = state.collateral[w, p, a] * (prices[w, a] * reserve["liquidity_index"])
-            if held > most_collateral:
-                most_collateral, collateral_asset = held, a
-        owed = state.debt[w, p, a] * (prices[w, a] * reserve["borrow_index"])
-        total += owed
-        if owed > most_debt:
-            most_debt, debt_asset = owed, a
-    return collateral_asset, debt_asset, total
+        held = state.collateral[w, p, a]
+        threshold = reserve["liquidation_threshold"]
+        if held > 0.0 and threshold > 0.0:
+            value = prices[w, a] * reserve["liquidity_index"]
+            weighted += held * (value * threshold)
+            if held * value > most_collateral:
+                most_collateral, collateral_asset = held * value, a
+        owed = state.debt[w, p, a]
+        if owed > 0.0:
+            owed *= prices[w, a] * reserve["borrow_index"]
+            total += owed
+            if owed > most_debt:
+                most_debt, debt_asset = owed, a
+    return collateral_asset, debt_asset, weighted, total
 
 
 @inlined
 def largest_call(
-    state: PooledState, prices: F64, w: int, p: int, asset: int, asset_2: int
-) -> tuple[float, float]:
+    state: PooledState, prices: F64, w: int, p: int, asset: int, asset_2: int, weighted: float,
+    debt_usd: float,
+) -> tuple[float, float]:  # fmt: skip
     """Debt to cover and collateral received of the largest call that the rules allow.
 
     Where the most would leave dust, the most that leaves exactly the minimum of debt and of
     collateral is tried (the call after it may then take the rest).
     """
-    code, repaid, received, _ = quote(state, prices, w, p, asset, asset_2, np.inf)
+    code, repaid, received, _ = quote_valued(
+        state, prices, w, p, asset, asset_2, np.inf, weighted, debt_usd
+    )
     if code == LEAVES_DUST:
         spare = 1.0 + 1e-9
         owed = state.debt[w, p, asset_2] * state.reserves[w, asset_2]["borrow_index"]
@@ -81,7 +91,9 @@ def largest_call(
         by_collateral = worth / (1.0 + state.reserves[w, asset]["liquidation_bonus"])
         amount = min(by_debt, by_collateral)
         if amount > 0.0:
-            code, repaid, received, _ = quote(state, prices, w, p, asset, asset_2, amount)
+            code, repaid, received, _ = quote_valued(
+                state, prices, w, p, asset, asset_2, amount, weighted, debt_usd
+            )
     if code != OK:
         return 0.0, 0.0
     return repaid, received
@@ -141,13 +153,15 @@ def select(usd: F64, ids: I64, order: I64, start: int, end: int, most: int) -> N
 
 @inlined
 def write(
-    state: PooledState, prices: F64, w: int, p: int, debt_usd: float, out: Opportunities, k: int
+    state: PooledState, prices: F64, w: int, p: int, out: Opportunities, k: int
 ) -> None:
     """Write the k-th entry."""
-    asset, asset_2, _ = largest_assets(state, prices, w, p)
+    asset, asset_2, weighted, debt_usd = largest_assets(state, prices, w, p)
     covered, received, available = 0.0, 0.0, 0.0
     if asset >= 0 and asset_2 >= 0:
-        covered, received = largest_call(state, prices, w, p, asset, asset_2)
+        covered, received = largest_call(
+            state, prices, w, p, asset, asset_2, weighted, debt_usd
+        )
         available = state.collateral[w, p, asset] * state.reserves[w, asset]["liquidity_index"]
     out.position[k] = p
     out.collateral_asset[k] = asset
@@ -189,7 +203,7 @@ def survey(
         out.starts[w] = n
         fill_masks(index, w)
         count = 0
-        for i in range(index.lists[w]["hot"]):
+        for i in range(n_worth(index, w, floor[w])):
             debt = unhealthy_debt(index, state, w, i, index.lists[w]["worst"], floor[w])
             if debt > 0.0:
                 ids[count], usd[count], order[count] = index.watched[w, i]["id"], debt, count
@@ -200,7 +214,7 @@ def survey(
         if n + count <= room:
             rank(usd, ids, order, 0, count)
             for k in range(count):
-                write(state, prices, w, ids[order[k]], usd[order[k]], out, n + k)
+                write(state, prices, w, ids[order[k]], out, n + k)
         n += count
     out.starts[floor.shape[0]] = n
     return n if n > room else 0

@@ -48,6 +48,7 @@ from sim.lending.state import (
     PooledState,
     as_records,
     new_arena,
+    new_positions,
 )
 from sim.lending.verbs import accrue, execute, refresh_rates
 from sim.venue import Venue
@@ -240,10 +241,11 @@ class PooledMarket(Venue):
         self._collateral_book, self._debt_book = self._resolve_book(n_assets)
         n = self.n_positions
         self.arena = new_arena(n_worlds, n_assets)
+        collateral, debt = new_positions(n_worlds, n, n_assets)
         self.state = PooledState(
             owner=self._owners(),
-            collateral=np.zeros((n_worlds, n, n_assets)),
-            debt=np.zeros((n_worlds, n, n_assets)),
+            collateral=collateral,
+            debt=debt,
             reserves=as_records(self.arena["reserves"], RESERVE),
             market=as_records(self.arena["market"], MARKET),
         )
@@ -309,7 +311,7 @@ class PooledMarket(Venue):
 
     def _allocate_index(self, n_worlds: int, n: int, n_assets: int) -> None:
         """Empty liquidation index with room for some watched positions, and growable outputs."""
-        room = min(n, 64 + n // 8)
+        room = min(n, 64 + n // 4)  # untouched memory costs nothing
         self.index_state = LiquidationIndex(
             slot=np.full((n_worlds, n), -1, np.int32),
             watched=np.zeros((n_worlds, room), WATCHED),
@@ -607,3 +609,7 @@ class PooledMarket(Venue):
         reserves = self.state.reserves
         owed = self.supplied() + reserves["surplus"]
         return np.asarray(owed - self.borrowed() - reserves["deficit"] - reserves["flash"])
+
+    def claims_scale(self) -> F64:
+        """All supply: nearly all of it may be lent out, and custody is what is left."""
+        return self.supplied()

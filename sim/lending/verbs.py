@@ -320,8 +320,17 @@ def quote(
     code, debt_repaid, to_liquidator, fee
         Reject code, and whole tokens of debt and collateral.
     """
-    reserve = state.reserves[w, asset]
     _, weighted, _, debt_usd = position_values(state, prices, w, p)
+    return quote_valued(state, prices, w, p, asset, asset_2, amount, weighted, debt_usd)
+
+
+@inlined
+def quote_valued(
+    state: PooledState, prices: F64, w: int, p: int, asset: int, asset_2: int, amount: float,
+    weighted: float, debt_usd: float,
+) -> tuple[int, float, float, float]:  # fmt: skip
+    """`quote` of a position whose weighted collateral and debt in USD are known."""
+    reserve = state.reserves[w, asset]
     if not weighted < debt_usd * HEALTHY:
         return IS_HEALTHY, 0.0, 0.0, 0.0
     if reserve["liquidation_threshold"] <= 0.0:

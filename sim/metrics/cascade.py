@@ -17,6 +17,7 @@ class Extremes(NamedTuple):
 
     lowest_price: F64  # (world, asset) USD, market
     lowest_fundamental: F64  # (world, asset) USD, without the impact of trades
+    deepest_push: F64  # (world, asset) largest 1 - market / fundamental: what trades did to a price
     widest_gap: F64  # (world,) largest |oracle / market - 1| over assets
     highest_base_fee: F64  # (world,) gwei: what a unit of gas had to offer to get in
     peak_backlog: F64  # (world,) USD of liquidatable debt standing
@@ -31,7 +32,8 @@ def new_extremes(n_worlds: int, prices: F64) -> Extremes:
         {
             "lowest_price": (n_assets,),
             "lowest_fundamental": (n_assets,),
-            **dict.fromkeys(Extremes._fields[2:], ()),
+            "deepest_push": (n_assets,),
+            **dict.fromkeys(Extremes._fields[3:], ()),
         },
     )
     extremes = Extremes(**arena.views)
@@ -49,6 +51,9 @@ def observe(extremes: Extremes, market: F64, fundamental: F64, oracle: F64, clea
             extremes.lowest_price[w, a] = min(extremes.lowest_price[w, a], market[w, a])
             extremes.lowest_fundamental[w, a] = min(
                 extremes.lowest_fundamental[w, a], fundamental[w, a]
+            )
+            extremes.deepest_push[w, a] = max(
+                extremes.deepest_push[w, a], 1.0 - market[w, a] / fundamental[w, a]
             )
             gap = max(gap, abs(oracle[w, a] / market[w, a] - 1.0))
         extremes.widest_gap[w] = max(extremes.widest_gap[w], gap)

@@ -53,7 +53,8 @@ class PushedParams:
         default_factory=lambda: {"WETH": 3_600.0, "WBTC": 3_600.0, "USDC": 86_400.0, "DAI": 3_600.0}
     )  # seconds; inf: none
     latency_seconds: float = 12.0  # seconds from observation to the transaction's arrival
-    tip_gwei: float = 2.0  # gwei per gas above the base fee, first bid
+    tip_gwei: float = 2.0  # gwei per gas above the base fee, least first bid
+    overbid: float = 1.1  # first bid over what the last block cleared at; 0: tip_gwei alone
     fee_cap_gwei: float = 300.0  # gwei per gas in all, first bid
     rebid_seconds: float = 180.0  # seconds without inclusion until a fresh report replaces it
     rebid_factor: float = 1.25  # multiplies tip and cap at each replacement
@@ -67,6 +68,7 @@ class PushedParams:
         check_range("heartbeat_seconds", self.heartbeat_seconds, 0.0, open_low=True)
         check_range("latency_seconds", self.latency_seconds, 0.0, 1e7)
         check_range("tip_gwei", self.tip_gwei, 0.0)
+        check_range("overbid", self.overbid, 0.0, 100.0)
         check_range("fee_cap_gwei", self.fee_cap_gwei, 0.0, open_low=True)
         check_range("rebid_seconds", self.rebid_seconds, 0.0, open_low=True)
         check_range("rebid_factor", self.rebid_factor, 1.0)
@@ -104,6 +106,7 @@ class PushedTerms(NamedTuple):
     rebid: float  # blocks
     rebid_factor: float
     tip: float  # gwei
+    overbid: float
     fee_cap: float  # gwei
     max_fee_cap: float  # gwei
     last_step: int  # horizon
@@ -114,9 +117,9 @@ class PushedTerms(NamedTuple):
 
 @kernel
 def write_report(
-    state: PushedState, terms: PushedTerms, w: int, k: int, step: int, row: np.void
+    state: PushedState, terms: PushedTerms, going: float, w: int, k: int, step: int, row: np.void
 ) -> None:
-    """Fill in the transaction of the observation in flight."""
+    """Fill in the transaction of the observation in flight; `going` is the tip that gets in."""
     bid = state.bid[w, k]
     row["world"] = w
     row["asset"] = k
@@ -124,7 +127,7 @@ def write_report(
     row["limit"] = state.flight_step[w, k]
     row["arrival"] = terms.arrival if bid == 1.0 else 0.0
     row["fee_cap"] = min(terms.fee_cap * bid, terms.max_fee_cap)
-    row["tip"] = min(terms.tip * bid, terms.max_fee_cap)
+    row["tip"] = min(max(terms.tip, going) * bid, terms.max_fee_cap)
     row["expires"] = int(min(float(terms.last_step), step + terms.rebid - 1.0))
     row["step"] = step
 
@@ -136,12 +139,15 @@ def report(
     observed: F64,
     halted: F64,
     prices: F64,
+    base_fee: F64,
+    clearing: F64,
     step: int,
     rows: Rows,
 ) -> int:
     """Write the rows that are to be sent now; return their number.
 
-    A feed that is due puts an observation in flight; one that waits too long is replaced.
+    `base_fee` and `clearing` (world,) are gwei: what this block burns, and what the last one cleared
+    at. A feed that is due puts an observation in flight; one that waits too long is replaced.
     """
     n = 0
     for w in range(prices.shape[0]):
@@ -171,7 +177,8 @@ def report(
             if step < state.ready_step[w, k]:
                 continue
             state.sent_step[w, k] = step
-            write_report(state, terms, w, k, step, rows[n])
+            going = max(terms.overbid * clearing[w] - base_fee[w], 0.0)
+            write_report(state, terms, going, w, k, step, rows[n])
             n += 1
     return n
 
@@ -263,6 +270,7 @@ class PushedOracle(Oracle):
             rebid=float(max(1.0, np.ceil(params.rebid_seconds / block))),
             rebid_factor=float(params.rebid_factor),
             tip=float(params.tip_gwei),
+            overbid=float(params.overbid),
             fee_cap=float(params.fee_cap_gwei),
             max_fee_cap=float(params.max_fee_cap_gwei),
             last_step=int(world.n_steps),
@@ -280,12 +288,15 @@ class PushedOracle(Oracle):
 
     def reports(self) -> Rows:
         """Transactions to send in this block; a copy that the caller may keep."""
+        chain = self.world.blockspace.state
         n = report(
             self.state,
             self.terms,
             self.observed,
             self.world.inputs["oracle_halted"],
             self.price,
+            chain.base_fee,
+            chain.clearing,
             int(self.world.step),
             self.outbox,
         )

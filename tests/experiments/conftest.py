@@ -1,6 +1,7 @@
 """Importable worker functions, and synthetic result tables that follow the schema of a run."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -222,6 +223,7 @@ def _worlds(fall, price, fundamental, oracle, gas, total, lost, bonus, events) -
         start = fundamental[asset][:, 0]
         out[f"fundamental_fall_{asset}"] = 1.0 - fundamental[asset].min(axis=1) / start
         out[f"amplification_{asset}"] = out[f"fall_{asset}"] - out[f"fundamental_fall_{asset}"]
+        out[f"push_{asset}"] = out[f"amplification_{asset}"] + 0.01
     return pd.DataFrame(out)
 
 
@@ -245,3 +247,110 @@ def _manifest(n_worlds: int, seed: int, bonus: float) -> dict[str, Any]:
 def fake_run() -> Callable[..., FakeRun]:
     """Return the generator: fake_run(n_worlds=20, bad_debt=False)."""
     return make_run
+
+
+# The command line
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def one_sentence(self) -> str:
+        """The error, after checking that it is one and the only thing said."""
+        assert self.code != 0, self.out
+        lines = self.err.strip().splitlines()
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("error: "), self.err
+        return lines[0].removeprefix("error: ")
+
+    def folder(self) -> Path:
+        """Folder of the page that the last line names."""
+        assert self.code == 0, self.err
+        page = Path(self.out.strip().splitlines()[-1])
+        assert page.suffix == ".html"
+        assert page.is_file()
+        return page.parent
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., Ended]:
+    """Run `python -m experiments.stress ...` in this process, in an empty folder."""
+    from experiments import stress
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["stress", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            stress.main()
+        said = capsys.readouterr()
+        return Ended(int(end.value.code or 0), said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Callable[..., Ended]:
+    """Run Python in a process of its own, in an empty folder, with the project on its path."""
+
+    def run(*arguments: str) -> Ended:
+        ended = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(HERE.parents[1])},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+    return run
+
+
+def keep(table: pd.DataFrame) -> pd.DataFrame:
+    """Change nothing."""
+    return table
+
+
+@pytest.fixture
+def write_prices() -> Callable[..., Path]:
+    """Write an hour of one-minute bars of ETH and BTC, tidy OHLCV; both fall by 12%."""
+
+    def write(path: Path, change: Callable[[pd.DataFrame], pd.DataFrame] = keep) -> Path:
+        times = pd.date_range("2024-05-01", periods=61, freq="min", tz="UTC")
+        parts = []
+        for symbol, level in (("ETHUSD", 3000.0), ("BTCUSD", 60000.0)):
+            close = np.array([level * (1.0 - 0.002 * i) for i in range(61)])
+            bars = {"open": close, "high": close * 1.001, "low": close * 0.999, "close": close}
+            parts.append(pd.DataFrame({"timestamp": times, "symbol": symbol} | bars))
+        table = change(pd.concat(parts, ignore_index=True))
+        if path.suffix == ".parquet":
+            table.to_parquet(path, index=False)
+        else:
+            table.to_csv(path, index=False)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_positions() -> Callable[..., Path]:
+    """Write a book of one row per account and asset."""
+
+    def write(path: Path, rows: list[tuple[str, str, float, float]]) -> Path:
+        table = pd.DataFrame(rows, columns=["account", "asset", "collateral", "debt"])
+        if path.suffix == ".parquet":
+            table.to_parquet(path, index=False)
+        else:
+            table.to_csv(path, index=False)
+        return path
+
+    return write

@@ -46,6 +46,7 @@ def hand_made(n: int = 4) -> pd.DataFrame:
             "fall_WETH": [0.1, 0.4, 0.7, math.nan],
             "fundamental_fall_WETH": [0.1, 0.3, 0.5, math.nan],
             "amplification_WETH": [0.0, 0.1, 0.2, math.nan],
+            "push_WETH": [0.0, 0.1, 0.2, math.nan],
         }
     )
 

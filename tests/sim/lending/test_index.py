@@ -8,7 +8,7 @@ import pytest
 
 from sim.actions import Verb, new_rows
 from sim.kernel import F64
-from sim.lending.index import LiquidationIndex, find
+from sim.lending.index import LiquidationIndex, collect, refresh
 from sim.lending.liquidation import HEALTHY
 from sim.lending.pooled import PooledMarket, PooledParams, ReserveParams
 
@@ -147,16 +147,12 @@ def test_opportunities_are_sorted_and_executable(stand_in: Callable[..., Any]) -
     found = market.opportunities()
     for w in range(2):
         part = slice(found.starts[w], found.starts[w + 1])
-        usd = found.debt_to_cover_usd[part]
-        assert (np.diff(usd) <= 0.0).all()
+        assert (np.diff(found.debt_usd[part]) <= 0.0).all()
         assert sorted(found.position[part].tolist()) == listed(market)[w]
     part = slice(found.starts[0], found.starts[1])
     columns = [np.array(column[part]) for column in found[1:]]
     some = 0
-    for p, asset, asset_2, cover, received, available, health, _, debt_usd in zip(
-        *columns, strict=True
-    ):
-        assert health < HEALTHY
+    for p, asset, asset_2, cover, received, available, _, debt_usd in zip(*columns, strict=True):
         assert received <= available
         assert debt_usd > 0.0
         row = world.act(
@@ -200,11 +196,44 @@ def test_worlds_do_not_mix(stand_in: Callable[..., Any]) -> None:
     assert outcomes[0] == outcomes[1]
 
 
-def test_find_as_plain_python(stand_in: Callable[..., Any]) -> None:
+def test_the_longest_list_and_the_floor_leave_out_the_smallest(
+    stand_in: Callable[..., Any],
+) -> None:
+    """`most` keeps the largest debts in their order; `floor` drops debts under it, and only them.
+
+    A position is left out where no call can cover the floor: its largest debt or its largest
+    collateral is worth less. So everything listed owes at least the floor, and everything whose
+    best call covers the floor is listed.
+    """
+    world, market = build(stand_in, np.random.default_rng(10), 2, 300, 4)
+    world.oracle_price[:, 0] *= 0.8
+    table = market.opportunities()
+    everything = [column.copy() for column in table]
+    position, covered, owed = everything[1], everything[7], everything[8]
+    starts = everything[0]
+    assert (np.diff(starts) > 20).all()
+    some = market.opportunities(most=7)
+    np.testing.assert_array_equal(some.starts, [0, 7, 14])
+    for w in range(2):
+        np.testing.assert_array_equal(
+            some.position[7 * w : 7 * w + 7], position[starts[w] : starts[w] + 7]
+        )
+    floor = np.quantile(owed, [0.5, 0.8])
+    large = market.opportunities(floor)
+    for w in range(2):
+        span = slice(starts[w], starts[w + 1])
+        listed_now = set(large.position[large.starts[w] : large.starts[w + 1]].tolist())
+        assert listed_now <= set(position[span][owed[span] >= floor[w]].tolist())
+        assert listed_now >= set(position[span][covered[span] >= floor[w] * (1 + 1e-9)].tolist())
+        assert 0 < len(listed_now) < starts[w + 1] - starts[w]
+
+
+def test_refresh_and_collect_as_plain_python(stand_in: Callable[..., Any]) -> None:
     world, market = build(stand_in, np.random.default_rng(9), 2, 60, 3)
     expected = listed(market)
     index = LiquidationIndex(*(np.array(array) for array in market.index_state))
     index.lists["stale"] = 1
     ids, starts = np.zeros(200, np.int64), np.zeros(3, np.int64)
-    assert find.py_func(index, market.state, world.oracle_price, ids, starts) == (0, 0)  # type: ignore[attr-defined]
+    assert refresh.py_func(index, market.state, world.oracle_price) == 0  # type: ignore[attr-defined]
+    assert collect.py_func(index, market.state, ids, starts) == 0  # type: ignore[attr-defined]
     assert [ids[starts[w] : starts[w + 1]].tolist() for w in range(2)] == expected

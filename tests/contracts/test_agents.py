@@ -1,0 +1,151 @@
+"""What every agent, cast and book in conf/ promises."""
+
+import numpy as np
+import pytest
+
+from experiments.build import parts
+from sim.actions import ROW, ROW_RULES, Verb
+
+BLOCKS = 70
+
+
+def state_of(model):
+    world = model.world
+    lending = world.venues["lending"]
+    arenas = [*world._arenas(), world.inputs, world.oracle.memory]
+    found = {f"world.{k}": arena.buffer.tobytes() for k, arena in enumerate(arenas)}
+    found["collateral"] = lending.state.collateral.tobytes()
+    found["debt"] = lending.state.debt.tobytes()
+    return found
+
+
+def well_formed(label, agent, rows, world):
+    """Assert what `World.close_block` and the executor rely on; sentences name the YAML."""
+    assert rows.dtype == ROW, f"{label}: decide must return rows of sim.actions.ROW"
+    if not len(rows):
+        return
+    assert (np.diff(rows["world"]) >= 0).all() or grouped(rows), (
+        f"{label}: rows must be grouped by world"
+    )
+    assert ((rows["world"] >= 0) & (rows["world"] < world.n_worlds)).all(), label
+    assert (rows["account"] == agent.account).all(), f"{label}: rows must be signed by its account"
+    assert ((rows["venue"] >= 0) & (rows["venue"] < len(world.venues))).all(), label
+    verbs = {int(verb) for verb in Verb}
+    assert set(rows["verb"].tolist()) <= verbs, f"{label}: unknown verb"
+    assert (rows["step"] == world.step).all(), f"{label}: rows must be stamped with their step"
+    assert (rows["expires"] >= world.step).all(), f"{label}: rows that expired before they came"
+    assert (rows["amount"] > 0.0).all(), f"{label}: amounts must be positive numbers"
+    for name, _ in ROW_RULES[3:6]:
+        good = np.isfinite(rows[name]) & (rows[name] >= 0.0)
+        assert good.all(), f"{label}: {name} must be finite and not negative"
+    venues = list(world.venues.values())
+    for verb, venue in {(int(row["verb"]), int(row["venue"])) for row in rows}:
+        assert verb in venues[venue].RESULTS, (
+            f"{label}: {Verb(verb).name} is no verb of {venues[venue].name}"
+        )
+        if venues[venue].on_chain:
+            chosen = (rows["verb"] == verb) & (rows["venue"] == venue)
+            assert (rows["gas"][chosen] > 0.0).all(), f"{label}: rows on chain take gas"
+
+
+def grouped(rows):
+    """At most two runs per agent (what it wants, and its exits), each ascending."""
+    return (np.diff(rows["world"]) < 0).sum() <= 1
+
+
+def play(model, label):
+    """Ask every agent by itself; return how many rows each of them sent."""
+    world, sent = model.world, dict.fromkeys(model.members, 0)
+    for _ in range(BLOCKS):
+        world.open_block()
+        before = state_of(model)
+        intents = []
+        for name, agent in model.members.items():
+            rows = agent.decide(model.view)
+            well_formed(f"{label}.{name}", agent, rows, world)
+            sent[name] += len(rows)
+            intents.append(rows)
+            assert state_of(model) == before, f"{label}.{name}: decide changes what it sees"
+        world.close_block(intents)
+    return sent
+
+
+def test_an_agent_decides_well_formed_rows(agent, study, make_model):
+    overrides = [f"+agent@cast.mine={agent}", "scenarios.crash.start_hours=0.2",
+                 "scenarios.crash.duration_hours=0.6"]  # fmt: skip
+    if agent == "borrowers":  # a second population with its own book
+        overrides.append("cast.mine.book.seed=3")
+    config = study("cast", "default", *overrides)
+    if agent == "borrowers":  # before the lenders, who supply what is borrowed
+        config["cast"] = {"mine": config["cast"].pop("mine"), **config["cast"]}
+    model = make_model(config, 0, 2)
+    sent = play(model, f"conf/agent/{agent}.yaml in cast")
+    assert sent["mine"] > 0, f"conf/agent/{agent}.yaml does nothing in a crash by 40%"
+    model.close()
+
+
+def test_an_agent_replays_after_reset_and_restore(agent, study, make_model):
+    overrides = ["scenarios.crash.start_hours=0.1", "scenarios.crash.duration_hours=0.3"]
+    model = make_model(study("cast", "default", *overrides), 0, 2)
+
+    def decisions(n):
+        found = []
+        for _ in range(n):
+            model.world.open_block()
+            intents = [member.decide(model.view) for member in model.members.values()]
+            found += [rows[field].tobytes() for rows in intents for field in ROW.names]
+            model.world.close_block(intents)
+        return found
+
+    whole = decisions(30)
+    model.reset()
+    first = decisions(15)
+    kept = model.snapshot()
+    second = decisions(15)
+    assert first + second == whole
+    model.restore(kept)
+    assert decisions(15) == second
+    model.close()
+
+
+def test_a_cast_plays(cast, study, make_model):
+    config = study("cast", cast, "scenarios.crash.start_hours=0.2")
+    model = make_model(config, 0, 2)
+    sent = play(model, f"conf/cast/{cast}.yaml")
+    assert sum(sent.values()) > 0
+    model.close()
+
+
+def test_agents_of_a_cast_have_their_own_names(cast, study):
+    assert len(parts(study("cast", cast), "cast")) > 1
+
+
+def test_a_book_opens_a_market(book, study, make_model, tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text(
+        "account,collateral_WETH,collateral_WBTC,debt_USDC,debt_DAI\n"
+        "ann,10,0,9000,0\nbob,0,2,30000,1000\ncy,3,1,0,20000\n"
+    )
+    overrides = [f"positions={path}"]
+    config = study("book", book, *(overrides if book == "file" else []))
+    model = make_model(config, 0, 2)
+    lending = model.world.venues["lending"]
+    health = lending.health_factors()
+    assert np.isfinite(health[np.isfinite(health)]).all()
+    owing = (lending.state.debt > 0.0).any(axis=2)
+    assert owing.any(), f"conf/book/{book}.yaml: nobody owes anything"
+    assert (health[owing] > 1.0).all(), f"conf/book/{book}.yaml: liquidatable before the start"
+    assert (lending.state.collateral >= 0.0).all()
+    np.testing.assert_array_equal(lending.state.debt[0], lending.state.debt[1])
+    model.step()
+    model.close()
+
+
+@pytest.mark.parametrize("n_worlds", [1, 3])
+def test_enrolled_agents_share_no_account(study, make_model, n_worlds):
+    model = make_model(study("cast", "default"), 0, n_worlds)
+    accounts = [agent.account for agent in model.members.values()]
+    accounts += [venue.account for venue in model.world.venues.values()]
+    assert len(set(accounts)) == len(accounts)
+    assert model.world.proposer not in accounts
+    model.close()
