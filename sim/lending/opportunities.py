@@ -155,16 +155,12 @@ def select(usd: F64, ids: I64, order: I64, start: int, end: int, most: int) -> N
 
 
 @inlined
-def write(
-    state: PooledState, prices: F64, w: int, p: int, out: Opportunities, k: int
-) -> None:
+def write(state: PooledState, prices: F64, w: int, p: int, out: Opportunities, k: int) -> None:
     """Write the k-th entry."""
     asset, asset_2, weighted, debt_usd = largest_assets(state, prices, w, p)
     covered, received, available = 0.0, 0.0, 0.0
     if asset >= 0 and asset_2 >= 0:
-        covered, received = largest_call(
-            state, prices, w, p, asset, asset_2, weighted, debt_usd
-        )
+        covered, received = largest_call(state, prices, w, p, asset, asset_2, weighted, debt_usd)
         available = state.collateral[w, p, asset] * state.reserves[w, asset]["liquidity_index"]
     out.position[k] = p
     out.collateral_asset[k] = asset

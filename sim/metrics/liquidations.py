@@ -52,9 +52,7 @@ def new_totals(n_worlds: int, n_positions: int) -> Totals:
 
 
 @kernel
-def price_liquidations(
-    rows: Rows, prices: F64, gas_asset: int, totals: Totals, out: Rows
-) -> int:
+def price_liquidations(rows: Rows, prices: F64, gas_asset: int, totals: Totals, out: Rows) -> int:
     """Price the liquidations that happened; return their number.
 
     Parameters
