@@ -568,8 +568,7 @@ class PooledMarket(Venue):
         shape = (self.world.n_worlds, self.n_positions)
         if self._health.shape != shape:
             self._health = np.zeros(shape)
-        weights = self.index_state.weights
-        fill_health(self.state, self.world.oracle_price, weights, self._health)
+        fill_health(self.state, self.world.oracle_price, self.index_state.weights, self._health)
         return self._health
 
     def supplier_interest(self) -> F64:
