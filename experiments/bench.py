@@ -62,7 +62,7 @@ class Figure:
 
 
 def study(*overrides: str) -> dict[str, Any]:
-    """Resolved stress configuration of a command line."""
+    """Resolve the stress configuration of a command line."""
     from hydra import compose, initialize_config_module
 
     from experiments.stress import resolved
@@ -145,7 +145,7 @@ def play(config: dict[str, Any], n_worlds: int) -> float:
 
 
 def ensemble(scenario: str, worlds: int, bar: float | None) -> list[Figure]:
-    """An ensemble of 10,000 positions over a day of minutes, through the default engine."""
+    """Run worlds of 10,000 positions over a day of minutes through the default engine."""
     from experiments.build import part
     from experiments.ensemble import plan, run, run_digest
     from experiments.store import Store
@@ -207,7 +207,9 @@ def start_up() -> list[Figure]:
         warm = command_seconds([*command, "seed=1"], FAULTLINE_CACHE=f"{folder}/kernels")
     shown = [command_seconds(["experiments.stress", "--help"]) for _ in range(3)]
     return [
-        Figure("first result, empty kernel cache", cold, "s", 60.0, note="2 worlds, report written"),
+        Figure(
+            "first result, empty kernel cache", cold, "s", 60.0, note="2 worlds, report written"
+        ),
         Figure("the same command, warm cache", warm),
         Figure("--help", median(shown), "s", 1.5, note="median of 3"),
     ]
@@ -257,7 +259,7 @@ def _seconds(function: Callable[[], object]) -> float:
 
 
 def peers() -> list[Figure]:
-    """The whole block of one world against the health check alone, done the obvious way."""
+    """Compare a whole block of one world with the health check alone, done the obvious way."""
     config = study("scenario=calm")
     ours = median(play(config, SIZES[-1]) for _ in range(3)) / SIZES[-1] / 1440
     by_mesa, by_numpy = mesa_block(10_000), numpy_block(10_000)

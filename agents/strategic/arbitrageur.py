@@ -65,20 +65,20 @@ def decide(
                     continue
                 row = rows[n]
                 n += 1
-                row.world = w
-                row.venue = pools.venues[k]
-                row.verb = SWAP
-                row.account = terms.account
-                row.asset = a
-                row.asset_2 = b
-                row.amount = amount
-                row.limit = (amount * cost + fee) / value
-                row.arrival = terms.latency
-                row.tip = bid - base_fee[w]
-                row.fee_cap = bid
-                row.gas = terms.gas
-                row.expires = terms.step
-                row.step = terms.step
+                row["world"] = w
+                row["venue"] = pools.venues[k]
+                row["verb"] = SWAP
+                row["account"] = terms.account
+                row["asset"] = a
+                row["asset_2"] = b
+                row["amount"] = amount
+                row["limit"] = (amount * cost + fee) / value
+                row["arrival"] = terms.latency
+                row["tip"] = bid - base_fee[w]
+                row["fee_cap"] = bid
+                row["gas"] = terms.gas
+                row["expires"] = terms.step
+                row["step"] = terms.step
     return n
 
 
@@ -100,7 +100,7 @@ class Arbitrageur(Trader):
         self.gas, self.margin = float(gas), margin_bps / 1e4
 
     def decide(self, view: View) -> Rows:
-        """Swaps on the pools, and exits outside."""
+        """Write swaps on the pools, and exits outside."""
         pools = view.pools()
         terms = Terms(
             self.account, self.gas, self.gas_cap, self.bid_share, self.min_profit_usd, self.margin,

@@ -97,7 +97,7 @@ def least_debt_usd(sight: Sight, terms: Terms, w: int) -> float:
         return np.inf
     price = min(OVERBID * max(clearing, base_fee), terms.gas_cap)
     gas_usd = terms.gas * price * 1e-9 * sight.market[w, terms.gas_asset]
-    return (terms.min_profit_usd + gas_usd) / terms.largest_bonus
+    return float((terms.min_profit_usd + gas_usd) / terms.largest_bonus)
 
 
 @inlined
@@ -178,7 +178,7 @@ def worth_selling(
             plans.wanted[c, d] = np.inf
         elif market[w, c] > unit_cost:
             plans.wanted[c, d] = sell_until(outside, fundamental, w, c, unit_cost)
-    return plans.wanted[c, d] - plans.planned[c]
+    return float(plans.wanted[c, d] - plans.planned[c])
 
 
 @kernel
@@ -224,10 +224,10 @@ def decide_inventory(
             row = rows[n]
             n += 1
             write(row, terms, w, terms.venue, LIQUIDATE, bid, sight.base_fee[w])
-            row.target = table.position[k]
-            row.asset = c
-            row.asset_2 = d
-            row.amount = amount
+            row["target"] = table.position[k]
+            row["asset"] = c
+            row["asset_2"] = d
+            row["amount"] = amount
     return n
 
 
@@ -260,13 +260,13 @@ def write_bundle(
         elif j == 3:
             verb = FLASH_REPAY
         write(row, terms, w, pool_venue if j == 2 else terms.venue, verb, bid, base_fee)
-        row.gas = terms.gas / FLASH_ROWS
-        row.bundle = bundle
-        row.asset = c if j == 1 or j == 2 else d
-        row.asset_2 = d if j == 1 or j == 2 else -1
-        row.amount = received if j == 2 else amount
-    rows[n + 1].target = position
-    rows[n + 2].limit = owed
+        row["gas"] = terms.gas / FLASH_ROWS
+        row["bundle"] = bundle
+        row["asset"] = c if j == 1 or j == 2 else d
+        row["asset_2"] = d if j == 1 or j == 2 else -1
+        row["amount"] = received if j == 2 else amount
+    rows[n + 1]["target"] = position
+    rows[n + 2]["limit"] = owed
 
 
 @kernel

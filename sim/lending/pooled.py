@@ -38,7 +38,13 @@ from sim.lending.index import (
     refresh,
     touch,
 )
-from sim.lending.opportunities import Opportunities, new_table, sum_backlog, survey
+from sim.lending.opportunities import (
+    Opportunities,
+    first_entries,
+    new_table,
+    sum_backlog,
+    survey,
+)
 from sim.lending.params import RISK_TERMS, PooledParams, ReserveParams, check_risk, check_values
 from sim.lending.state import (
     ASSET_TERMS,
@@ -47,8 +53,10 @@ from sim.lending.state import (
     RESERVE,
     PooledState,
     as_records,
+    copy_book,
     new_arena,
     new_positions,
+    save_positions,
 )
 from sim.lending.verbs import accrue, execute, refresh_rates
 from sim.venue import Venue
@@ -57,32 +65,6 @@ if TYPE_CHECKING:
     from sim.world import World
 
 __all__ = ["PooledMarket", "PooledParams", "PooledState", "ReserveParams"]
-
-
-@kernel
-def copy_book(target: F64, book: F64, worlds: I64) -> None:
-    """Give the listed worlds the initial book, which has no world axis."""
-    for i in range(worlds.shape[0]):
-        w = worlds[i]
-        for p in range(book.shape[0]):
-            for a in range(book.shape[1]):
-                target[w, p, a] = book[p, a]
-
-
-@kernel
-def save_positions(
-    state: PooledState, worlds: I64, targets: I64, ids: I64, collateral: F64, debt: F64
-) -> None:
-    """Keep a copy of the positions that a bundle in each listed world touches."""
-    for i in range(worlds.shape[0]):
-        w = worlds[i]
-        for k in range(targets.shape[1]):
-            p = targets[i, k]
-            ids[w, k] = p if 0 <= p < state.owner.shape[0] else -1
-            if ids[w, k] >= 0:
-                for a in range(state.debt.shape[2]):
-                    collateral[w, k, a] = state.collateral[w, p, a]
-                    debt[w, k, a] = state.debt[w, p, a]
 
 
 @kernel
@@ -539,7 +521,7 @@ class PooledMarket(Venue):
                 self._table = new_table(self.world.n_worlds, 2 * room)
             self._floor, self._most, self._surveyed = floor.copy(), most, True
         n = int(self._table.starts[-1])
-        return Opportunities(self._table.starts, *(column[:n] for column in self._table[1:]))
+        return first_entries(self._table, n)
 
     def backlog(self) -> tuple[F64, F64]:
         """Debt of the liquidatable positions, and the part of it that no collateral covers.

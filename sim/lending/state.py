@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernel import F64, I32, Rows
+from sim.kernel import F64, I32, I64, Rows, kernel
 from sim.state import Arena
 
 ASSET_TERMS = (  # ReserveParams has a field of each name but `listed`; units there
@@ -99,3 +99,29 @@ def new_positions(n_worlds: int, n: int, n_assets: int) -> tuple[F64, F64]:
 def as_records(numbers: F64, kind: "np.dtype[np.void]") -> Rows:
     """See an array of float64 as records, whose fields are its last axis; no copy."""
     return numbers.view(kind).reshape(numbers.shape[:-1])
+
+
+@kernel
+def copy_book(target: F64, book: F64, worlds: I64) -> None:
+    """Give the listed worlds the initial book, which has no world axis."""
+    for i in range(worlds.shape[0]):
+        w = worlds[i]
+        for p in range(book.shape[0]):
+            for a in range(book.shape[1]):
+                target[w, p, a] = book[p, a]
+
+
+@kernel
+def save_positions(
+    state: PooledState, worlds: I64, targets: I64, ids: I64, collateral: F64, debt: F64
+) -> None:
+    """Keep a copy of the positions that a bundle in each listed world touches."""
+    for i in range(worlds.shape[0]):
+        w = worlds[i]
+        for k in range(targets.shape[1]):
+            p = targets[i, k]
+            ids[w, k] = p if 0 <= p < state.owner.shape[0] else -1
+            if ids[w, k] >= 0:
+                for a in range(state.debt.shape[2]):
+                    collateral[w, k, a] = state.collateral[w, p, a]
+                    debt[w, k, a] = state.debt[w, p, a]
