@@ -20,6 +20,14 @@ from sim.scenarios.scenario import Composite
 from sim.venue import Venue
 from sim.world import World
 
+STUDY = frozenset({
+    "price", "oracle", "market", "pools", "lending", "blockspace", "background", "sequencer",
+    "book", "cast", "engine", "name", "worlds", "chunk", "seed", "data", "prices", "positions",
+    "out", "assets", "gas_asset", "block_seconds", "hours", "start", "check_every",
+    "record_every", "scenarios",
+})  # fmt: skip
+"""Keys of a study; `start_given` says whether `start` is the user's word."""
+
 LENDING, MARKET = "lending", "market"
 DESCRIBED = ("WETH", "WBTC", "USDC", "DAI")
 """Assets that the files in `conf/` describe; a world may have fewer of them."""
@@ -99,6 +107,7 @@ def _texts(description: Mapping[str, Any], inner: str) -> str:
 
 def check_run(config: Mapping[str, Any]) -> None:
     """Raise ConfigError for the fields of a study that no part reads."""
+    _only_known(config)
     for field, least in (("worlds", 1), ("seed", 0), ("record_every", 1), ("check_every", 0)):
         _whole(field, config[field], least)
     if config.get("chunk") is not None:
@@ -117,6 +126,22 @@ def check_run(config: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"gas_asset must be one of the assets {', '.join(assets)}, got {config['gas_asset']!r}"
         )
+
+
+def _only_known(config: Mapping[str, Any]) -> None:
+    """Refuse keys that would have no effect."""
+    for key in sorted(set(config) - STUDY - {"start_given"}):
+        if key == "scenario":
+            raise ConfigError(
+                "scenario: a file of this group must begin with the line # @package _global_, "
+                "or what it says has no effect"
+            )
+        if key in ("agent", "pool"):
+            group = {"agent": "cast", "pool": "pools"}[key]
+            raise ConfigError(
+                f"{key}: a part of this group needs a name, as in +{key}@{group}.NAME=OPTION"
+            )
+        raise ConfigError(f"unknown parameter {key}: a study has {', '.join(sorted(STUDY))}")
 
 
 def _whole(field: str, value: Any, least: int) -> None:

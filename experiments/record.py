@@ -8,16 +8,15 @@ from agents.model import MarketModel
 from agents.strategic.arbitrageur import Arbitrageur
 from agents.strategic.liquidator import Liquidator
 from experiments.build import LENDING, build_model
-from sim.actions import Reject, Verb
-from sim.kernel import F64
+from sim.kernel import F64, Rows
 from sim.lending.health import collateral_of_borrowers
 from sim.lending.pooled import PooledMarket
 from sim.metrics.cascade import mean_wait_hours, new_extremes, observe, observe_backlog
+from sim.metrics.liquidations import AMOUNTS, PRICED, new_totals, price_liquidations
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LIQUIDATE, OK = int(Verb.LIQUIDATE), int(Reject.OK)
 Column = np.ndarray[Any, Any]
 
 
@@ -32,7 +31,7 @@ def simulate(config: dict[str, Any], seed: int, first: int, stop: int) -> "dict[
     import pyarrow as pa
 
     model = build_model(config, seed, first, stop)
-    recorder = Recorder(model, int(config["record_every"]))
+    recorder = Recorder(model, int(config["record_every"]), forget=True)
     recorder.run()
     tables = {
         "worlds": pa.table(recorder.worlds()),
@@ -52,9 +51,11 @@ class Recorder:
         At its first block.
     every : int
         Blocks between two rows of the series.
+    forget : bool
+        Drop the events of each block once they are read: a crash makes more of them than state.
     """
 
-    def __init__(self, model: MarketModel, every: int = 10) -> None:
+    def __init__(self, model: MarketModel, every: int = 10, *, forget: bool = False) -> None:
         self.model, self.world, self.every = model, model.world, max(1, every)
         market = self.world.venues[LENDING]
         assert isinstance(market, PooledMarket)
@@ -64,14 +65,15 @@ class Recorder:
         self.initial_balances = self.world.ledger.balances.copy()
         self.initial_supply, self.initial_debt = market.supplied(), market.borrowed()
         self.initial_collateral_usd = self._collateral_usd()
-        self.liquidated_usd: F64 = np.zeros(self.world.n_worlds)
+        self.totals = new_totals(self.world.n_worlds, market.n_positions)
+        self.forget = forget
         self.liquidators = [
             agent.account for agent in model.members.values() if isinstance(agent, Liquidator)
         ]
         self.gas_paid: F64 = np.zeros(self.world.n_worlds)
         self.gas_usd: F64 = np.zeros(self.world.n_worlds)
         self.samples: list[dict[str, Column]] = []
-        self.seen: list[dict[str, Column]] = []
+        self.seen: list[Rows] = []
         self.n_parts = 0
 
     def _collateral_usd(self) -> F64:
@@ -115,20 +117,11 @@ class Recorder:
         """Price the liquidations of the block at the prices at which it opened."""
         parts = self.world.events.parts
         for rows in parts[self.n_parts :]:
-            rows = rows[(rows["verb"] == LIQUIDATE) & (rows["code"] == OK)]
-            w = rows["world"]
-            debt_usd = rows["r0"] * prices[w, rows["asset_2"]]
-            np.add.at(self.liquidated_usd, w, debt_usd)
-            self.seen.append({
-                "world": w, "step": rows["step"], "seq": rows["seq"], "account": rows["account"],
-                "position": rows["target"], "asset": rows["asset"], "asset_2": rows["asset_2"],
-                "debt_repaid": rows["r0"], "collateral_seized": rows["r1"],
-                "protocol_fee": rows["r2"], "bad_debt_usd": rows["r3"],
-                "debt_repaid_usd": debt_usd,
-                "collateral_seized_usd": rows["r1"] * prices[w, rows["asset"]],
-                "gas_fee_usd": rows["fee"] * prices[w, self.world.gas_asset],
-                "protocol_fee_usd": rows["r2"] * prices[w, rows["asset"]],
-            })  # fmt: skip
+            priced = np.empty(rows.shape[0], PRICED)
+            n = price_liquidations(rows, prices, self.world.gas_asset, self.totals, priced)
+            self.seen.append(priced[:n])
+        if self.forget:
+            parts.clear()
         self.n_parts = len(parts)
 
     def _sample(self) -> None:
@@ -146,7 +139,7 @@ class Recorder:
             sample[f"utilisation_{asset}"] = utilisation[:, a].copy()
         sample["base_fee_gwei"] = world.blockspace.state.clearing.copy()
         sample["liquidatable_debt_usd"] = backlog.copy()
-        sample["liquidated_debt_usd"] = self.liquidated_usd.copy()
+        sample["liquidated_debt_usd"] = self.totals.debt_repaid_usd.copy()
         sample["bad_debt_usd"] = market.bad_debt_usd() + shortfall
         sample["deposits_usd"] = _dot(market.supplied(), prices)
         sample["debt_usd"] = _dot(market.borrowed(), prices)
@@ -175,9 +168,7 @@ class Recorder:
         world = self.world
         if not self.seen:
             return _no_liquidations()
-        seen = {name: np.concatenate([part[name] for part in self.seen]) for name in self.seen[0]}
-        order = np.lexsort((seen["seq"], seen["step"], seen["world"]))
-        seen = {name: column[order] for name, column in seen.items()}
+        seen = self._in_order()
         names = np.array(world.assets, dtype=object)
         columns: dict[str, Column] = {
             "world": world.world_ids[seen["world"]],
@@ -189,30 +180,29 @@ class Recorder:
             "collateral": names[seen["asset"]],
             "debt": names[seen["asset_2"]],
         }
-        for name in _AMOUNTS:
+        for name in AMOUNTS:
             columns[name] = seen[name]
         return columns
+
+    def _in_order(self) -> dict[str, Column]:
+        """Columns of all liquidations by (world, step, seq)."""
+        keys = {k: np.concatenate([part[k] for part in self.seen]) for k in ("seq", "step", "world")}
+        order = np.lexsort(tuple(keys.values()))
+        return {
+            name: np.concatenate([part[name] for part in self.seen])[order]
+            for name in PRICED.names or ()
+        }
 
     def worlds(self) -> dict[str, Column]:
         """One row per world: what broke, who paid, and what it took."""
         world, market, extremes = self.world, self.market, self.extremes
         n = world.n_worlds
         prices, oracle = world.market_price, world.oracle_price
-        sums = {name: np.zeros(n) for name in _SUMS}
-        count, positions = np.zeros(n), np.zeros(n)
-        for part in self.seen:
-            for name in _SUMS:
-                np.add.at(sums[name], part["world"], part[name])
-            np.add.at(count, part["world"], 1.0)
-        if self.seen:
-            pairs = np.concatenate(
-                [np.stack([part["world"], part["position"]], axis=1) for part in self.seen]
-            )
-            np.add.at(positions, np.unique(pairs, axis=0)[:, 0], 1.0)
+        totals = self.totals
         standing, shortfall = market.backlog()
         booked, chain = market.bad_debt_usd(), world.blockspace.state
         bad_debt = booked + shortfall
-        seized = sums["collateral_seized_usd"] + sums["protocol_fee_usd"]
+        seized = totals.collateral_seized_usd + totals.protocol_fee_usd
         income = _dot(market.protocol_income(), prices)
         columns: dict[str, Column] = {
             "world": world.world_ids.copy(),
@@ -221,11 +211,11 @@ class Recorder:
             "bad_debt_usd": bad_debt,
             "booked_bad_debt_usd": booked,
             "standing_shortfall_usd": shortfall,
-            "liquidated_debt_usd": sums["debt_repaid_usd"],
+            "liquidated_debt_usd": totals.debt_repaid_usd.copy(),
             "liquidated_collateral_usd": seized,
-            "n_liquidations": count,
-            "n_positions_liquidated": positions,
-            "borrower_loss_usd": seized - sums["debt_repaid_usd"],
+            "n_liquidations": totals.n.copy(),
+            "n_positions_liquidated": totals.n_positions.copy(),
+            "borrower_loss_usd": seized - totals.debt_repaid_usd,
             "liquidator_profit_usd": self._profit(Liquidator),
             "liquidator_gas_usd": self.gas_usd.copy(),
             "protocol_income_usd": income,
@@ -233,7 +223,7 @@ class Recorder:
             "supplier_loss_usd": np.maximum(bad_debt - income, 0.0),
             "arbitrageur_profit_usd": self._profit(Arbitrageur),
             "peak_liquidatable_debt_usd": extremes.peak_backlog.copy(),
-            "hours_liquidatable": mean_wait_hours(extremes, sums["debt_repaid_usd"], standing),
+            "hours_liquidatable": mean_wait_hours(extremes, totals.debt_repaid_usd, standing),
             "final_liquidatable_debt_usd": standing.copy(),
             "max_base_fee_gwei": extremes.highest_base_fee.copy(),
             "max_oracle_gap": extremes.widest_gap.copy(),
@@ -267,13 +257,6 @@ class Recorder:
         return gained
 
 
-_AMOUNTS = (
-    "debt_repaid", "collateral_seized", "protocol_fee", "bad_debt_usd", "debt_repaid_usd",
-    "collateral_seized_usd", "gas_fee_usd",
-)  # fmt: skip
-_SUMS = ("debt_repaid_usd", "collateral_seized_usd", "protocol_fee_usd")
-
-
 def _dot(tokens: F64, prices: F64) -> F64:
     """USD per world; summed asset by asset, so that a world is the same in any batch."""
     total: F64 = np.zeros(tokens.shape[0])
@@ -288,6 +271,6 @@ def _no_liquidations() -> dict[str, Column]:
     for name in ("liquidator", "collateral", "debt"):
         empty[name] = np.zeros(0, dtype=object)
     empty["position"] = np.zeros(0, np.int32)
-    for name in _AMOUNTS:
+    for name in AMOUNTS:
         empty[name] = np.zeros(0)
     return empty

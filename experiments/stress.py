@@ -7,7 +7,7 @@ common random numbers and adds one comparison (`experiments.multirun`).
 
 import hashlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,7 +37,7 @@ BOOK_OPTIONS = (
     "drop_uncollateralised", "blank_is_zero", "negative_is_zero",
 )  # fmt: skip
 FILE_PRICES = "experiments.data.replay_file"
-PRICE_OPTIONS = ("venue", "max_gap", "correlation", "fill_volatility")
+PRICE_OPTIONS = ("venue", "max_gap", "fill_volatility")  # of the replay, added with +price.
 CHUNK_BYTES = 400e6  # state of one task: larger chunks share more of the cost of a block
 MOST_WORLDS = 512  # per task
 
@@ -84,14 +84,13 @@ def relevant(config: Mapping[str, Any]) -> dict[str, Any]:
             kept[key] = str(Path(str(kept[key])).expanduser().resolve())
     if kept.get("prices"):
         kept["price"] = {
-            **_own_options(kept["price"], FILE_PRICES, PRICE_OPTIONS),
+            "_target_": FILE_PRICES,
+            **{key: kept["price"][key] for key in PRICE_OPTIONS if key in kept["price"]},
             "path": kept["prices"],
             "assets": list(kept["assets"]),
             "start": kept["start"] if config.get("start_given") else None,
             "hours": kept["hours"],
         }
-    elif kept["price"].get("_target_") == FILE_PRICES:
-        raise ConfigError("price=file reads your own prices: give the file as prices=FILE")
     if kept.get("positions"):
         _use_positions(kept)
     kept["files"] = digests(kept, kept.get("data"))
@@ -105,19 +104,15 @@ def _use_positions(config: dict[str, Any]) -> None:
             "book.whale adds a position to a drawn book, and positions=FILE replaces that book: "
             "put the whale's row into the file, or leave out positions"
         )
-    options = _own_options(config["book"], FILE_BOOK, BOOK_OPTIONS)
-    config["book"] = book = {**options, "path": config["positions"]}
+    # Options that a scenario sets for a drawn book, such as its debt, do not apply to a file.
+    chosen = config["book"] if config["book"].get("_target_") == FILE_BOOK else {}
+    options = {key: chosen[key] for key in BOOK_OPTIONS if key in chosen}
+    config["book"] = book = {"_target_": FILE_BOOK, **options, "path": config["positions"]}
     cast = {name: dict(agent) for name, agent in config["cast"].items() if agent}
     for agent in cast.values():
         if "book" in agent:
             agent["book"] = book
     config["cast"] = cast
-
-
-def _own_options(part: Mapping[str, Any], target: str, options: Sequence[str]) -> dict[str, Any]:
-    """Keep the options of a part that reads a file; others, as a scenario may set, do not apply."""
-    chosen = part if part.get("_target_") == target else {}
-    return {"_target_": target} | {key: chosen[key] for key in options if key in chosen}
 
 
 def digests(config: Any, data: str | None) -> dict[str, str]:

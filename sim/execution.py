@@ -130,9 +130,7 @@ def next_units(
 
 
 @kernel
-def advance(
-    cursor: Cursor, rows: Rows, order: I64, failed: I32, finished: I32
-) -> tuple[int, int]:
+def advance(cursor: Cursor, rows: Rows, order: I64, failed: I32, finished: I32) -> tuple[int, int]:
     """Move past the executed units.
 
     Returns

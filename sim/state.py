@@ -37,7 +37,7 @@ class Arena:
         self.n_worlds = n_worlds
         self.sizes = np.array([int(np.prod(shape)) for shape in fields.values()], np.int64)
         ends = np.cumsum(self.sizes * n_worlds)
-        self.offsets: I64 = ends - self.sizes * n_worlds
+        self.offsets: I64 = (ends - self.sizes * n_worlds).astype(np.int64)
         self.buffer: F64 = np.zeros(int(self.sizes.sum()) * n_worlds)
         self.initial: F64 = self.buffer
         self.saved: F64 = np.zeros_like(self.buffer)

@@ -134,16 +134,16 @@ def write(
     row: Any, terms: Terms, w: int, venue: int, verb: int, bid: float, base_fee: float
 ) -> None:
     """Write the fields that all rows of a liquidator share."""
-    row.world = w
-    row.venue = venue
-    row.verb = verb
-    row.account = terms.account
-    row.tip = bid - base_fee
-    row.fee_cap = bid
-    row.gas = terms.gas
-    row.arrival = terms.latency
-    row.expires = terms.step
-    row.step = terms.step
+    row["world"] = w
+    row["venue"] = venue
+    row["verb"] = verb
+    row["account"] = terms.account
+    row["tip"] = bid - base_fee
+    row["fee_cap"] = bid
+    row["gas"] = terms.gas
+    row["arrival"] = terms.latency
+    row["expires"] = terms.step
+    row["step"] = terms.step
 
 
 class Plans(NamedTuple):

@@ -14,6 +14,9 @@ from sim.lending.verbs import quote_valued
 OK = int(Reject.OK)
 LEAVES_DUST = int(Reject.LEAVES_DUST)
 
+PARTS = 2.0**30  # of a dollar, in which a backlog is summed
+LARGEST_USD = 1e14  # of one position that a backlog counts; int64 holds 90,000 such
+
 
 class Opportunities(NamedTuple):
     """Liquidatable positions of all worlds, those of world w at `starts[w]:starts[w + 1]`.
@@ -152,16 +155,12 @@ def select(usd: F64, ids: I64, order: I64, start: int, end: int, most: int) -> N
 
 
 @inlined
-def write(
-    state: PooledState, prices: F64, w: int, p: int, out: Opportunities, k: int
-) -> None:
+def write(state: PooledState, prices: F64, w: int, p: int, out: Opportunities, k: int) -> None:
     """Write the k-th entry."""
     asset, asset_2, weighted, debt_usd = largest_assets(state, prices, w, p)
     covered, received, available = 0.0, 0.0, 0.0
     if asset >= 0 and asset_2 >= 0:
-        covered, received = largest_call(
-            state, prices, w, p, asset, asset_2, weighted, debt_usd
-        )
+        covered, received = largest_call(state, prices, w, p, asset, asset_2, weighted, debt_usd)
         available = state.collateral[w, p, asset] * state.reserves[w, asset]["liquidity_index"]
     out.position[k] = p
     out.collateral_asset[k] = asset
@@ -220,26 +219,42 @@ def survey(
     return n if n > room else 0
 
 
+@inlined
+def split_dollars(usd: float) -> tuple[int, int]:
+    """Whole dollars, and 2^-30ths of one: sums of integers do not depend on their order."""
+    usd = min(usd, LARGEST_USD)
+    whole = int(usd)
+    return whole, int((usd - whole) * PARTS)
+
+
 @kernel
-def sum_listed(
-    state: PooledState, market: F64, ids: I64, starts: I64, debt: F64, shortfall: F64
+def sum_backlog(
+    index: LiquidationIndex, state: PooledState, market: F64, debt: F64, shortfall: F64
 ) -> None:
-    """Add up what the listed positions owe, and by how much that exceeds their collateral.
+    """Add up what liquidatable positions owe, and by how much that exceeds their collateral.
+
+    The order of a watch list depends on when it was made; the sums must not.
 
     Parameters
     ----------
-    state, market
-        The market, and USD prices at which debt and collateral trade (world, asset).
-    ids, starts : array
-        From `collect`.
+    index, state, market
+        The market after `refresh`, and USD prices at which debt and collateral trade (world,
+        asset).
     debt, shortfall : array (world,)
         Filled, USD.
     """
-    for w in range(starts.shape[0] - 1):
-        owed, missing = 0.0, 0.0
-        for i in range(starts[w], starts[w + 1]):
-            collateral, _, _, position_debt = position_values(state, market, w, ids[i])
-            owed += position_debt
-            missing += max(position_debt - collateral, 0.0)
-        debt[w] = owed
-        shortfall[w] = missing
+    for w in range(debt.shape[0]):
+        fill_masks(index, w)
+        owed, owed_parts, missing, missing_parts = 0, 0, 0, 0
+        for i in range(index.lists[w]["hot"]):
+            if unhealthy_debt(index, state, w, i, index.lists[w]["worst"], 0.0) <= 0.0:
+                continue
+            collateral, _, _, usd = position_values(state, market, w, index.watched[w, i]["id"])
+            whole, parts = split_dollars(usd)
+            owed += whole
+            owed_parts += parts
+            whole, parts = split_dollars(max(usd - collateral, 0.0))
+            missing += whole
+            missing_parts += parts
+        debt[w] = owed + owed_parts / PARTS
+        shortfall[w] = missing + missing_parts / PARTS

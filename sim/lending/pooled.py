@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from sim.actions import BUNDLE_ROWS, Verb
-from sim.errors import ConfigError, InputError
-from sim.kernel import F64, I32, I64, Bool, Rows, kernel
+from sim.errors import ConfigError
+from sim.kernel import F64, I32, I64, Bool, Rows
 from sim.lending.health import fill_health
 from sim.lending.index import (
     LIST,
@@ -36,10 +36,10 @@ from sim.lending.index import (
     LiquidationIndex,
     collect,
     refresh,
-    touch,
 )
-from sim.lending.opportunities import Opportunities, new_table, sum_listed, survey
+from sim.lending.opportunities import Opportunities, new_table, sum_backlog, survey
 from sim.lending.params import RISK_TERMS, PooledParams, ReserveParams, check_risk, check_values
+from sim.lending.positions import Book, copy_book, save_positions, undo_positions
 from sim.lending.state import (
     ASSET_TERMS,
     MARKET,
@@ -57,91 +57,6 @@ if TYPE_CHECKING:
     from sim.world import World
 
 __all__ = ["PooledMarket", "PooledParams", "PooledState", "ReserveParams"]
-
-
-@kernel
-def copy_book(target: F64, book: F64, worlds: I64) -> None:
-    """Give the listed worlds the initial book, which has no world axis."""
-    for i in range(worlds.shape[0]):
-        w = worlds[i]
-        for p in range(book.shape[0]):
-            for a in range(book.shape[1]):
-                target[w, p, a] = book[p, a]
-
-
-@kernel
-def save_positions(
-    state: PooledState, worlds: I64, targets: I64, ids: I64, collateral: F64, debt: F64
-) -> None:
-    """Keep a copy of the positions that a bundle in each listed world touches."""
-    for i in range(worlds.shape[0]):
-        w = worlds[i]
-        for k in range(targets.shape[1]):
-            p = targets[i, k]
-            ids[w, k] = p if 0 <= p < state.owner.shape[0] else -1
-            if ids[w, k] >= 0:
-                for a in range(state.debt.shape[2]):
-                    collateral[w, k, a] = state.collateral[w, p, a]
-                    debt[w, k, a] = state.debt[w, p, a]
-
-
-@kernel
-def undo_positions(
-    state: PooledState,
-    index: LiquidationIndex,
-    worlds: I64,
-    ids: I64,
-    collateral: F64,
-    debt: F64,
-) -> None:
-    """Put the kept copies back and refresh their entries in the index."""
-    for i in range(worlds.shape[0]):
-        w = worlds[i]
-        for k in range(ids.shape[1]):
-            p = ids[w, k]
-            if p >= 0:
-                for a in range(state.debt.shape[2]):
-                    state.collateral[w, p, a] = collateral[w, k, a]
-                    state.debt[w, p, a] = debt[w, k, a]
-                touch(index, state, w, p)
-
-
-class _Book:
-    """The initial book under construction: who owns which balances, whole tokens."""
-
-    def __init__(self) -> None:
-        self.owners: list[tuple[int | str, int]] = []
-        self.collateral: list[F64] = []
-        self.debt: list[F64] = []
-        self.n = 0
-
-    def add(self, account: int | str, collateral: F64, debt: F64) -> range:
-        """Append positions of one owner."""
-        collateral = np.ascontiguousarray(collateral, np.float64)
-        debt = np.ascontiguousarray(debt, np.float64)
-        if collateral.ndim != 2 or collateral.shape != debt.shape:
-            raise InputError(
-                "collateral and debt must both have shape (positions, assets), got "
-                f"{collateral.shape} and {debt.shape}"
-            )
-        for name, amounts in (("collateral", collateral), ("debt", debt)):
-            wrong = np.argwhere(~(np.isfinite(amounts) & (amounts >= 0.0)))
-            if wrong.size:
-                p, a = wrong[0]
-                raise InputError(
-                    f"{name} of position {p}, asset column {a}, must be a finite amount >= 0, got "
-                    f"{amounts[p, a]}"
-                )
-        bare = np.flatnonzero((debt.sum(axis=1) > 0.0) & ~(collateral.sum(axis=1) > 0.0))
-        if bare.size:
-            raise InputError(
-                f"position {bare[0]} has debt and no collateral; give it collateral or leave it out"
-            )
-        self.owners.append((account, len(debt)))
-        self.collateral.append(collateral)
-        self.debt.append(debt)
-        self.n += len(debt)
-        return range(self.n - len(debt), self.n)
 
 
 class PooledMarket(Venue):
@@ -165,7 +80,7 @@ class PooledMarket(Venue):
 
     def __init__(self, params: PooledParams) -> None:
         self.params = params
-        self._book = _Book()
+        self._book = Book()
         self._variations: list[tuple[str, str | None, F64]] = []
         self._bound = False
 
@@ -551,9 +466,9 @@ class PooledMarket(Venue):
             that no liquidation has booked; positions that the oracle still takes for healthy are
             not in it.
         """
-        _, starts = self.liquidatable()
+        self._look()
         debt, shortfall = np.zeros(self.world.n_worlds), np.zeros(self.world.n_worlds)
-        sum_listed(self.state, self.world.market_price, self._ids, starts, debt, shortfall)
+        sum_backlog(self.index_state, self.state, self.world.market_price, debt, shortfall)
         return debt, shortfall
 
     def liquidatable_debt(self) -> F64:
@@ -568,8 +483,7 @@ class PooledMarket(Venue):
         shape = (self.world.n_worlds, self.n_positions)
         if self._health.shape != shape:
             self._health = np.zeros(shape)
-        weights = self.index_state.weights
-        fill_health(self.state, self.world.oracle_price, weights, self._health)
+        fill_health(self.state, self.world.oracle_price, self.index_state.weights, self._health)
         return self._health
 
     def supplier_interest(self) -> F64:

@@ -45,7 +45,7 @@ def data(request):
     return overrides
 
 
-SMALL = ("book.n_positions=200", "hours=1", "check_every=1")
+SMALL = ("book.n_positions=200", "hours=1.5", "check_every=1")
 
 
 @pytest.fixture
@@ -59,6 +59,8 @@ def study(compose, data):
         if group != "agent":
             target = {"pool": "pool@pools.mine"}.get(group, group)
             chosen.append(f"{'+' if group == 'pool' else ''}{target}={name}")
+        if (group, name) == ("book", "file"):
+            chosen.remove("book.n_positions=200")
         if group == "scenario":  # a file of this group sets hours and the like itself
             chosen = [item for item in chosen if not item.startswith("hours")]
         return compose(*chosen, *overrides)
@@ -71,8 +73,21 @@ def study(compose, data):
 AMOUNTS = (np.inf, np.nan, -1.0, 0.0, 1e-30, 1e300)
 
 
+def sensible(rng, world, account, row):
+    """Make a row that its venue may well execute."""
+    venue = list(world.venues.values())[row["venue"]]
+    lending = world.venues["lending"]
+    if venue.RESULTS:
+        row["verb"] = rng.choice(list(venue.RESULTS))
+    row["target"] = rng.choice(np.flatnonzero(lending.state.owner == account))
+    pair = getattr(getattr(venue, "state", None), "assets", np.arange(world.n_assets))
+    row["asset"], row["asset_2"] = rng.permutation(pair)[:2]
+    row["amount"] = rng.uniform(1.0, 1e4) / world.market_price[row["world"], row["asset"]]
+    row["limit"] = 0.0
+
+
 def random_rows(rng, world, account, n=40):
-    """Rows for any venue: half of them sensible, the others wrong in some field; grouped by world."""
+    """Rows for any venue: half of them sensible, the others wrong somewhere; grouped by world."""
     rows = new_rows(n)
     rows["world"] = np.sort(rng.integers(0, world.n_worlds, n))
     rows["account"] = account
@@ -85,6 +100,8 @@ def random_rows(rng, world, account, n=40):
     odd = rng.random(n) < 0.3
     rows["amount"][odd] = rng.choice(AMOUNTS, odd.sum())
     rows["limit"] = rng.choice([0.0, 0.0, 0.0, 1.0, np.inf, np.nan], n)
+    for i in np.flatnonzero(rng.random(n) < 0.6):
+        sensible(rng, world, account, rows[i])
     rows["arrival"] = rng.uniform(0.0, 1.5 * world.block_seconds, n)
     rows["tip"] = rng.uniform(0.0, 300.0, n)
     rows["fee_cap"] = rng.choice([np.inf, 50.0, 500.0], n)
@@ -121,9 +138,8 @@ def chaotic(make_model, scripted):
                 world.venues["lending"].add_positions(agent.account, lent, 0.0 * lent)
 
         holdings = dict.fromkeys(config["assets"], 1e5)
-        chaos = scripted(lambda agent, view: agent.next, holdings, enroll)
+        chaos = scripted(lambda agent, _: agent.next, holdings, enroll)
         chaos.next = None
-        config["cast"] = {**config["cast"]}
         model = make_model(config, 0, n_worlds, extra={"chaos": chaos}, **terms)
         return model, chaos
 

@@ -7,6 +7,7 @@ from experiments.build import parts
 from sim.actions import ROW, ROW_RULES, Verb
 
 BLOCKS = 70
+SETTINGS = {"lenders": {"utilisation": 0.97, "interval_seconds": 900}}
 
 
 def state_of(model):
@@ -73,14 +74,19 @@ def play(model, label):
 def test_an_agent_decides_well_formed_rows(agent, study, make_model):
     overrides = [f"+agent@cast.mine={agent}", "scenarios.crash.start_hours=0.2",
                  "scenarios.crash.duration_hours=0.6"]  # fmt: skip
-    if agent == "borrowers":  # a second population with its own book
-        overrides.append("cast.mine.book.seed=3")
     config = study("cast", "default", *overrides)
+    config["cast"]["mine"].update(SETTINGS.get(agent, {}))
+    if agent == "lenders":
+        del config["cast"]["lenders"]
     if agent == "borrowers":  # before the lenders, who supply what is borrowed
-        config["cast"] = {"mine": config["cast"].pop("mine"), **config["cast"]}
+        mine = config["cast"].pop("mine")
+        mine["book"]["seed"] = 3
+        config["cast"] = {"mine": mine, **config["cast"]}
     model = make_model(config, 0, 2)
     sent = play(model, f"conf/agent/{agent}.yaml in cast")
-    assert sent["mine"] > 0, f"conf/agent/{agent}.yaml does nothing in a crash by 40%"
+    assert sent["mine"] > 0, (
+        f"conf/agent/{agent}.yaml does nothing in a crash by 40%: say in SETTINGS what makes it act"
+    )
     model.close()
 
 

@@ -41,6 +41,8 @@ CASES = {
     "added key that no part knows": (
         ["+lending.params.reserves.WETH.ltvv=0.7"], "lending.params.reserves.WETH cannot be made",
     ),
+    "added top-level key": (["+wrolds=10"], "unknown parameter wrolds: a study has"),
+    "agent without a name": (["+agent=liquidator"], "+agent@cast.NAME=OPTION"),
     "unknown option": (["scenario=nope"], "choose one of black_thursday, calm, congestion"),
     "unknown engine": (["engine=nope"], "choose one of dask, loky, ray, serial"),
     "unreadable argument": (["worlds=[1"], "cannot be read"),
@@ -60,7 +62,6 @@ CASES = {
     "history without data": (["scenario=black_thursday"], "needs data=DIR"),
     "data that is no folder": (["scenario=black_thursday", "data=nowhere"], "nowhere"),
     "folder without tables": (["scenario=may_2021", "data=."], "must hold the table"),
-    "price=file without a file": (["price=file"], "prices=FILE"),
     "book=file without a file": (["book=file"], "positions"),
     "no price file": (["prices=absent.csv"], "absent.csv"),
     "no positions file": (["positions=absent.csv"], "absent.csv"),
@@ -99,7 +100,7 @@ TABLES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
 def test_bad_price_file(command: Command, write_prices: Command, tmp_path: Path, name: str) -> None:
     change, expected = TABLES[name]
     write_prices(tmp_path / "prices.csv", change)
-    more = {"gap": ["price=file", "price.max_gap=600"], "too short": ["hours=3"]}.get(name, [])
+    more = {"gap": ["+price.max_gap=600"], "too short": ["hours=3"]}.get(name, [])
     said = command(*SMALL, "scenario=calm", "prices=prices.csv", *more).one_sentence()
     assert expected in said
     assert [path.name for path in tmp_path.iterdir()] == ["prices.csv"]
@@ -195,3 +196,15 @@ def test_the_shell_sees_the_sentence_and_the_code(shell: Command, tmp_path: Path
     assert ended.code == 2
     assert ended.one_sentence().startswith("lending.params.reserves.WETH: ltv")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scenario_file_without_its_package_line(command: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "mine" / "scenario"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text("scenarios: {}\n")
+    said = command(*SMALL, "--config-dir", "mine", "scenario=mine").one_sentence()
+    assert "# @package _global_" in said
+
+
+def test_a_config_folder_that_is_not_there(command: Command) -> None:
+    assert "nowhere" in command(*SMALL, "--config-dir", "nowhere").one_sentence()

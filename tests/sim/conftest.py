@@ -41,6 +41,7 @@ class StandIn(SimpleNamespace):
             n_steps=n_steps,
             block_seconds=block_seconds,
             start=1_583_971_200.0,
+            accounts=list(ACCOUNTS),
             blockspace=SimpleNamespace(
                 state=SimpleNamespace(base_fee=np.zeros(n_worlds), clearing=np.zeros(n_worlds))
             ),

@@ -45,5 +45,5 @@ def test_both_ends_belong_to_the_range(value):
 
 def test_require():
     require(True, "never")
-    with pytest.raises(ConfigError, match="^why not$"):
+    with pytest.raises(ConfigError, match=r"^why not$"):
         require(False, "why not")

@@ -32,6 +32,7 @@ class StandIn:
         self.assets = list(assets)
         self.ledger = Ledger(n_worlds, accounts, assets)
         self.oracle_price: F64 = np.tile(np.array(prices, np.float64), (n_worlds, 1))
+        self.market_price: F64 = self.oracle_price  # markets and oracle agree
         self.block_seconds = 12.0
         self.step = 0
 
