@@ -4,7 +4,7 @@ Kernels behind `agents.strategic.liquidator`. Lists come largest debt first, so 
 first debt too small to pay for its gas.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -131,7 +131,7 @@ def profitable_bid(sight: Sight, terms: Terms, w: int, surplus: float) -> float:
 
 @inlined
 def write(
-    row: np.void, terms: Terms, w: int, venue: int, verb: int, bid: float, base_fee: float
+    row: Any, terms: Terms, w: int, venue: int, verb: int, bid: float, base_fee: float
 ) -> None:
     """Write the fields that all rows of a liquidator share."""
     row["world"] = w
