@@ -97,7 +97,8 @@ def least_debt_usd(sight: Sight, terms: Terms, w: int) -> float:
         return np.inf
     price = min(OVERBID * max(clearing, base_fee), terms.gas_cap)
     gas_usd = terms.gas * price * 1e-9 * sight.market[w, terms.gas_asset]
-    return (terms.min_profit_usd + gas_usd) / terms.largest_bonus
+    least: float = (terms.min_profit_usd + gas_usd) / terms.largest_bonus
+    return least
 
 
 @inlined
@@ -178,7 +179,8 @@ def worth_selling(
             plans.wanted[c, d] = np.inf
         elif market[w, c] > unit_cost:
             plans.wanted[c, d] = sell_until(outside, fundamental, w, c, unit_cost)
-    return plans.wanted[c, d] - plans.planned[c]
+    left: float = plans.wanted[c, d] - plans.planned[c]
+    return left
 
 
 @kernel
