@@ -185,25 +185,21 @@ def stress(config: Mapping[str, Any], command: list[str], engine: "Engine") -> S
     from experiments.build import check, check_run, without_unused
     from experiments.ensemble import plan, run, run_digest
     from experiments.store import Store
+    from sim.kernel import cache_folder
 
     check_run(config)
     seed, worlds = config["seed"], config["worlds"]
     results = without_unused(relevant(config))
-    _say_compiling()
+    cold = not any(cache_folder().rglob("*.nbc"))
     check(results, seed)
+    if cold:
+        print("first run: compiling, about half a minute; kept for the next", file=sys.stderr)
     digest = run_digest(FUNCTION, results, seed)
     folder = Path(str(config["out"])).expanduser() / f"{config['name']}-{worlds}-{digest}"
     store = Store(folder, about=dict(config))
     chunk = chunk_of(results | {"chunk": config["chunk"]}, worlds, engine.n_workers)
     outcome = run(FUNCTION, plan(results, seed, worlds, chunk), store, engine)
     return _report(store, config, command, outcome)
-
-
-def _say_compiling() -> None:
-    from sim.kernel import cache_folder
-
-    if not cache_folder().exists():
-        print("first run: compiling, about half a minute; kept for the next", file=sys.stderr)
 
 
 def _report(
