@@ -97,8 +97,8 @@ class View:
         """Liquidation calls that may pay for somebody, largest first, at most `LISTED` per world.
 
         A position whose whole debt earns less bonus than the least gas, at what the last block
-        cleared at, and the least profit that any liquidator asks for is left out; so is everything where no gas cap
-        comes near to what the last block cleared at.
+        cleared at, and the least profit that any liquidator asks for is left out; so is everything
+        where no gas cap comes near to what the last block cleared at.
         """
         if self._calls_step != self.step:
             self._calls.clear()

@@ -138,7 +138,7 @@ def _split(rows: Rows, on_chain: Bool, chain: I64, direct: I64) -> int:
     """List the rows of on-chain venues and the others; return how many are on chain."""
     n = 0
     for i in range(rows.shape[0]):
-        if on_chain[rows[i].venue]:
+        if on_chain[rows[i]["venue"]]:
             chain[n] = i
             n += 1
         else:

@@ -176,21 +176,21 @@ def admit(
         while start < starts[w + 1]:
             head = order[start]
             stop = start + 1
-            gas = rows[head].gas
-            bundle = rows[head].bundle
+            gas = rows[head]["gas"]
+            bundle = rows[head]["bundle"]
             if bundle != 0:
-                while stop < starts[w + 1] and rows[order[stop]].bundle == bundle:
-                    gas += rows[order[stop]].gas
+                while stop < starts[w + 1] and rows[order[stop]]["bundle"] == bundle:
+                    gas += rows[order[stop]]["gas"]
                     stop += 1
             price = state.base_fee[w] + tips[head]
             fits = tips[head] >= 0.0
             if fits:
                 outbid = crowd[w, 0] * share_above(price, crowd[w, 1], crowd[w, 2])
                 fits = outbid + taken + gas <= gas_limit
-            if fits and balances[w, rows[head].account, gas_asset] < gas * price * 1e-9:
+            if fits and balances[w, rows[head]["account"], gas_asset] < gas * price * 1e-9:
                 fits = False
                 for k in range(start, stop):
-                    rows[order[k]].code = _CANNOT_PAY_GAS
+                    rows[order[k]]["code"] = _CANNOT_PAY_GAS
             if fits:
                 taken += gas
             for k in range(start, stop):
@@ -208,10 +208,10 @@ def offer(rows: Rows, base_fee: F64, seconds: float, tips: F64, first: F64, seco
     """Fill in effective tips in gwei (-1: not in this block) and the keys that sort by them."""
     for i in range(rows.shape[0]):
         row = rows[i]
-        tip = min(row.tip, row.fee_cap - base_fee[row.world])
-        tips[i] = tip if row.arrival < seconds else -1.0
+        tip = min(row["tip"], row["fee_cap"] - base_fee[row["world"]])
+        tips[i] = tip if row["arrival"] < seconds else -1.0
         first[i] = -tips[i]
-        second[i] = row.arrival
+        second[i] = row["arrival"]
 
 
 @kernel
@@ -222,8 +222,8 @@ def keep_waiting(rows: Rows, included: Bool, n_expired: F64, step: int, waiting:
         if included[i]:
             continue
         row = rows[i]
-        if row.expires <= step:
-            n_expired[row.world] += 1.0
+        if row["expires"] <= step:
+            n_expired[row["world"]] += 1.0
             continue
         waiting[n] = i
         n += 1
@@ -234,15 +234,15 @@ def keep_waiting(rows: Rows, included: Bool, n_expired: F64, step: int, waiting:
 def come_nearer(rows: Rows, seconds: float) -> None:
     """Let one block pass for waiting rows."""
     for i in range(rows.shape[0]):
-        rows[i].arrival = max(rows[i].arrival - seconds, 0.0)
-        rows[i].code = _PENDING
+        rows[i]["arrival"] = max(rows[i]["arrival"] - seconds, 0.0)
+        rows[i]["code"] = _PENDING
 
 
 @kernel
 def bid_effectively(rows: Rows, tips: F64, chosen: I64) -> None:
     """Put the effective tip into the admitted rows."""
     for k in range(rows.shape[0]):
-        rows[k].tip = tips[chosen[k]]
+        rows[k]["tip"] = tips[chosen[k]]
 
 
 @kernel
@@ -299,18 +299,18 @@ def charge(
     account that spent its gas money inside the block pays what is left.
     """
     for i in range(rows.shape[0]):
-        w = rows[i].world
-        gas = rows[i].gas
+        w = rows[i]["world"]
+        gas = rows[i]["gas"]
         state.n_included[w] += 1.0
-        if rows[i].code != 0:
+        if rows[i]["code"] != 0:
             state.n_reverted[w] += 1.0
-            gas *= 0.0 if drop_reverts or rows[i].code == _CONFLICT else revert_share
-        account = rows[i].account
+            gas *= 0.0 if drop_reverts or rows[i]["code"] == _CONFLICT else revert_share
+        account = rows[i]["account"]
         to_burn = min(gas * base_fee[w] * 1e-9, balances[w, account, gas_asset])
         burn(balances, burnt, w, account, gas_asset, to_burn)
-        to_proposer = min(gas * rows[i].tip * 1e-9, balances[w, account, gas_asset])
+        to_proposer = min(gas * rows[i]["tip"] * 1e-9, balances[w, account, gas_asset])
         transfer(balances, w, account, proposer, gas_asset, to_proposer)
-        rows[i].fee = to_burn + to_proposer
+        rows[i]["fee"] = to_burn + to_proposer
         state.paid[w, account] += to_burn + to_proposer
 
 

@@ -51,15 +51,15 @@ def _conflicts(rows: Rows, order: I64, first: int, start: int, stop: int) -> boo
     """Whether a bundle liquidates what an earlier row of this block has liquidated."""
     for k in range(start, stop):
         row = rows[order[k]]
-        if row.verb != _LIQUIDATE:
+        if row["verb"] != _LIQUIDATE:
             continue
         for j in range(first, start):
             past = rows[order[j]]
             if (
-                past.target == row.target
-                and past.verb == _LIQUIDATE
-                and past.code == _OK
-                and past.venue == row.venue
+                past["target"] == row["target"]
+                and past["verb"] == _LIQUIDATE
+                and past["code"] == _OK
+                and past["venue"] == row["venue"]
             ):
                 return True
     return False
@@ -68,7 +68,7 @@ def _conflicts(rows: Rows, order: I64, first: int, start: int, stop: int) -> boo
 @kernel
 def _refuse(rows: Rows, order: I64, start: int, stop: int, code: int) -> None:
     for k in range(start, stop):
-        rows[order[k]].code = code
+        rows[order[k]]["code"] = code
 
 
 @kernel
@@ -91,10 +91,10 @@ def next_units(
             cursor.end[v, w] = 0
         while cursor.position[w] < cursor.stop[w]:
             start = cursor.position[w]
-            bundle = rows[order[start]].bundle
+            bundle = rows[order[start]]["bundle"]
             if bundle != 0 and cursor.bundle_end[w] < 0:
                 stop = start + 1
-                while stop < cursor.stop[w] and rows[order[stop]].bundle == bundle:
+                while stop < cursor.stop[w] and rows[order[stop]]["bundle"] == bundle:
                     stop += 1
                 if stop - start > BUNDLE_ROWS:
                     _refuse(rows, order, start, stop, _BUNDLE_TOO_LONG)
@@ -108,15 +108,15 @@ def next_units(
                 cursor.opens[w] = 1
                 n_opens += 1
                 for k in range(start, stop):
-                    bundled[rows[order[k]].venue] = True
+                    bundled[rows[order[k]]["venue"]] = True
                 for k in range(BUNDLE_ROWS):
                     inside = start + k < stop
-                    cursor.targets[w, k] = rows[order[start + k]].target if inside else -1
+                    cursor.targets[w, k] = rows[order[start + k]]["target"] if inside else -1
             limit = cursor.stop[w] if bundle == 0 else cursor.bundle_end[w]
-            venue = rows[order[start]].venue
+            venue = rows[order[start]]["venue"]
             end = start + 1
-            while end < limit and rows[order[end]].venue == venue:
-                if bundle == 0 and rows[order[end]].bundle != 0:
+            while end < limit and rows[order[end]]["venue"] == venue:
+                if bundle == 0 and rows[order[end]]["bundle"] != 0:
                     break
                 end += 1
             cursor.unit_end[w] = end
@@ -149,7 +149,7 @@ def advance(cursor: Cursor, rows: Rows, order: I64, failed: I32, finished: I32) 
             cursor.position[w] = cursor.unit_end[w]
             continue
         for k in range(cursor.position[w], cursor.unit_end[w]):
-            if rows[order[k]].code != _OK:
+            if rows[order[k]]["code"] != _OK:
                 failed[w] = 1
         if failed[w]:
             n += 1
@@ -166,20 +166,20 @@ def fail_bundles(cursor: Cursor, rows: Rows, order: I64, failed: I32) -> None:
     for w in range(cursor.position.shape[0]):
         if failed[w] == 0:
             continue
-        bundle = rows[order[cursor.position[w] - 1]].bundle
+        bundle = rows[order[cursor.position[w] - 1]]["bundle"]
         start = cursor.position[w] - 1
-        while start > 0 and rows[order[start - 1]].bundle == bundle:
-            if rows[order[start - 1]].world != w:
+        while start > 0 and rows[order[start - 1]]["bundle"] == bundle:
+            if rows[order[start - 1]]["world"] != w:
                 break
             start -= 1
         for k in range(start, cursor.bundle_end[w]):
-            code = rows[order[k]].code
+            code = rows[order[k]]["code"]
             if code in (_OK, _PENDING):
-                rows[order[k]].code = _BUNDLE_FAILED
-            rows[order[k]].r0 = 0.0
-            rows[order[k]].r1 = 0.0
-            rows[order[k]].r2 = 0.0
-            rows[order[k]].r3 = 0.0
+                rows[order[k]]["code"] = _BUNDLE_FAILED
+            rows[order[k]]["r0"] = 0.0
+            rows[order[k]]["r1"] = 0.0
+            rows[order[k]]["r2"] = 0.0
+            rows[order[k]]["r3"] = 0.0
         cursor.position[w] = cursor.bundle_end[w]
         cursor.bundle_end[w] = -1
 
@@ -189,8 +189,8 @@ def number(rows: Rows, order: I64, starts: I64, first: I64, step: int) -> None:
     """Stamp (step, seq) on executed rows; `first` counts each world's rows so far in this step."""
     for w in range(starts.shape[0] - 1):
         for k in range(starts[w], starts[w + 1]):
-            rows[order[k]].step = step
-            rows[order[k]].seq = first[w] + k - starts[w]
+            rows[order[k]]["step"] = step
+            rows[order[k]]["seq"] = first[w] + k - starts[w]
         first[w] += starts[w + 1] - starts[w]
 
 
@@ -202,7 +202,8 @@ class Executor:
         self.world = world
         self.venues = list(world.venues.values())
         shapes = {"targets": (n, BUNDLE_ROWS), **dict.fromkeys(SPANS, (len(self.venues), n))}
-        self.cursor = Cursor(*(np.zeros(shapes.get(f, n), np.int64) for f in Cursor._fields))
+        columns: list[I64] = [np.zeros(shapes.get(f, (n,)), np.int64) for f in Cursor._fields]
+        self.cursor = Cursor(*columns)
         begin, end = self.cursor.begin, self.cursor.end
         self.spans = [(v, begin[k], end[k]) for k, v in enumerate(self.venues)]
         self.judges = [

@@ -73,9 +73,9 @@ def cache_folder() -> Path:
     return base / "kernels" / source_digest()
 
 
-# Without numba's runtime (`_nrt`) a kernel counts no references: passing a NamedTuple of ten arrays to
-# another kernel cost 100 to 250 ns, more than many kernels compute for. It also cannot allocate, which
-# kernels must not do anyway.
+# Without numba's runtime (`_nrt`) a kernel counts no references: passing a NamedTuple of ten arrays
+# to another kernel cost 100 to 250 ns, more than many kernels compute for. It also cannot allocate,
+# which kernels must not do anyway.
 _OPTIONS: dict[str, Any] = {
     "cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True,
     "_nrt": False,

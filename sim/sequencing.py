@@ -67,11 +67,11 @@ def sort_rows(rows: Rows, first: F64, second: F64, order: I64, scratch: I64, sta
     for w in range(n_worlds + 1):
         starts[w] = 0
     for i in range(rows.shape[0]):
-        starts[rows[i].world + 1] += 1
+        starts[rows[i]["world"] + 1] += 1
     for w in range(n_worlds):
         starts[w + 1] += starts[w]
     for i in range(rows.shape[0]):
-        w = rows[i].world
+        w = rows[i]["world"]
         order[starts[w]] = i
         starts[w] += 1
     for w in range(n_worlds, 0, -1):
@@ -97,13 +97,13 @@ def _random_keys(rows: Rows, world_ids: I64, key: np.ndarray, step: int, out: F6
     last_bundle = 0
     count = 0
     for i in range(rows.shape[0]):
-        w = rows[i].world
+        w = rows[i]["world"]
         if w != last_world:
             count = 0
-        elif not (rows[i].bundle != 0 and rows[i].bundle == last_bundle):
+        elif not (rows[i]["bundle"] != 0 and rows[i]["bundle"] == last_bundle):
             count += 1
         out[i] = uniform(key, world_ids[w], step, count)
-        last_world, last_bundle = w, rows[i].bundle
+        last_world, last_bundle = w, rows[i]["bundle"]
 
 
 class Sequencer(ABC):

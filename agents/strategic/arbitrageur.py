@@ -100,7 +100,7 @@ class Arbitrageur(Trader):
         self.gas, self.margin = float(gas), margin_bps / 1e4
 
     def decide(self, view: View) -> Rows:
-        """Swaps on the pools, and exits outside."""
+        """Write swaps on the pools, and exits outside."""
         pools = view.pools()
         terms = Terms(
             self.account, self.gas, self.gas_cap, self.bid_share, self.min_profit_usd, self.margin,

@@ -97,7 +97,7 @@ def least_debt_usd(sight: Sight, terms: Terms, w: int) -> float:
         return np.inf
     price = min(OVERBID * max(clearing, base_fee), terms.gas_cap)
     gas_usd = terms.gas * price * 1e-9 * sight.market[w, terms.gas_asset]
-    return (terms.min_profit_usd + gas_usd) / terms.largest_bonus
+    return float((terms.min_profit_usd + gas_usd) / terms.largest_bonus)
 
 
 @inlined
@@ -178,7 +178,7 @@ def worth_selling(
             plans.wanted[c, d] = np.inf
         elif market[w, c] > unit_cost:
             plans.wanted[c, d] = sell_until(outside, fundamental, w, c, unit_cost)
-    return plans.wanted[c, d] - plans.planned[c]
+    return float(plans.wanted[c, d] - plans.planned[c])
 
 
 @kernel

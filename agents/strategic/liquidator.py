@@ -6,8 +6,8 @@ position smaller than its gas cost is left alone, as in reality.
 
 - ``inventory``: repays with own capital, keeps the collateral, and sells it on the outside market
   in the blocks that follow;
-- ``flash``: one atomic bundle borrows the debt asset, liquidates, swaps the collateral on a pool and
-  repays; limited by the pool's depth, not by capital.
+- ``flash``: one atomic bundle borrows the debt asset, liquidates, swaps the collateral on a pool
+  and repays; limited by the pool's depth, not by capital.
 """
 
 from typing import Any

@@ -345,8 +345,9 @@ def _amplification(it: Page, summary: Json, assets: list[str]) -> None:
     many = summary["worlds"]["n_ok"] > 1
     chart = it.side_by_side(figures.amplification(summary, assets)) if many else ""
     body = table("Deepest fall from the starting price", headers, rows) + note(
-        "Amplification compares the two lows, which may lie at different times. The deepest push is "
-        "the furthest that trades held the price below the same price without them at any moment."
+        "Amplification compares the two lows, which may lie at different times. The deepest push "
+        "is the furthest that trades held the price below the same price without them at any "
+        "moment."
     )
     it.section("amplification", "Amplification", lead, chart, body)
 

@@ -137,7 +137,7 @@ def swap(index: LiquidationIndex, w: int, i: int, j: int) -> None:
 def is_big(index: LiquidationIndex, w: int, i: int, dust: float) -> bool:
     """Whether the largest debt and the largest collateral of an entry are worth `dust` USD."""
     entry = index.watched[w, i]
-    return entry["owed"] >= dust and entry["held"] >= dust
+    return bool(entry["owed"] >= dust and entry["held"] >= dust)
 
 
 @inlined

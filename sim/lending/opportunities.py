@@ -1,6 +1,6 @@
 """What liquidators look at: the best call on each liquidatable position, largest first."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,8 +39,8 @@ class Opportunities(NamedTuple):
 def new_table(n_worlds: int, room: int) -> Opportunities:
     """Allocate room for so many entries over all worlds."""
     kinds = (np.int32,) * 3 + (np.float64,) * 5
-    starts = np.zeros(n_worlds + 1, np.int64)
-    return Opportunities(starts, *(np.zeros(room, kind) for kind in kinds))
+    columns: list[Any] = [np.zeros(room, kind) for kind in kinds]
+    return Opportunities(np.zeros(n_worlds + 1, np.int64), *columns)
 
 
 @inlined
@@ -105,7 +105,7 @@ def largest_call(
 @inlined
 def before(usd: F64, ids: I64, i: int, j: int) -> bool:
     """Whether entry i comes before entry j: more USD, else the lower position."""
-    return usd[i] > usd[j] or (usd[i] == usd[j] and ids[i] < ids[j])
+    return bool(usd[i] > usd[j] or (usd[i] == usd[j] and ids[i] < ids[j]))
 
 
 @kernel

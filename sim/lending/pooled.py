@@ -454,7 +454,8 @@ class PooledMarket(Venue):
                 self._table = new_table(self.world.n_worlds, 2 * room)
             self._floor, self._most, self._surveyed = floor.copy(), most, True
         n = int(self._table.starts[-1])
-        return Opportunities(self._table.starts, *(column[:n] for column in self._table[1:]))
+        columns: list[Any] = [column[:n] for column in self._table[1:]]
+        return Opportunities(self._table.starts, *columns)
 
     def backlog(self) -> tuple[F64, F64]:
         """Debt of the liquidatable positions, and the part of it that no collateral covers.

@@ -146,8 +146,9 @@ def report(
 ) -> int:
     """Write the rows that are to be sent now; return their number.
 
-    `base_fee` and `clearing` (world,) are gwei: what this block burns, and what the last one cleared
-    at. A feed that is due puts an observation in flight; one that waits too long is replaced.
+    `base_fee` and `clearing` (world,) are gwei: what this block burns, and what the last one
+    cleared at. A feed that is due puts an observation in flight; one that waits too long is
+    replaced.
     """
     n = 0
     for w in range(prices.shape[0]):

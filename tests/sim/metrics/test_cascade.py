@@ -86,9 +86,7 @@ def test_what_still_stands_counts_with_the_time_it_has_stood(queue):
     come = [job for job in queue if job[0] < n_steps]
     gone = sum(usd for arrival, length, usd in come if arrival + length <= n_steps)
     standing = sum(usd for arrival, length, usd in come if arrival + length > n_steps)
-    stood = sum(
-        usd * (min(arrival + length, n_steps) - arrival) for arrival, length, usd in come
-    )
+    stood = sum(usd * (min(arrival + length, n_steps) - arrival) for arrival, length, usd in come)
     got = mean_wait_hours(extremes, np.array([float(gone)]), np.array([float(standing)]))
     expected = stood / (gone + standing) if come else 0.0
     assert got[0] == pytest.approx(expected, rel=1e-9)
