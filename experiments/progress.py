@@ -60,12 +60,14 @@ class Progress:
         now = time.monotonic()
         rate = (self._done - self._before) / max(now - self._begun, 1e-9)
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, rate=f"{rate:,.0f}/s")
-        elif self._shown and now - self._last >= _SECONDS_BETWEEN_LINES:
+            self._bar.update(self._task, completed=self._done, rate=f"{_pace(rate)}/s")
+        elif not self._shown or self._done == self._total:
+            return
+        elif now - self._last >= _SECONDS_BETWEEN_LINES:
             self._last = now
             left = (self._total - self._done) / max(rate, 1e-9)
             self.say(
-                f"{self._done:,} of {self._total:,} worlds, {rate:,.0f} a second, "
+                f"{self._done:,} of {self._total:,} worlds, {_pace(rate)} a second, "
                 f"{left:,.0f} s to go"
             )
 
@@ -77,3 +79,8 @@ class Progress:
             self._bar.console.print(sentence, markup=False, highlight=False)
         else:
             print(sentence, file=sys.stderr, flush=True)
+
+
+def _pace(rate: float) -> str:
+    """Worlds per second: with a digit behind the point where there are few."""
+    return f"{rate:,.0f}" if rate >= 10.0 else f"{rate:.1f}"

@@ -186,7 +186,9 @@ class Recorder:
 
     def _in_order(self) -> dict[str, Column]:
         """Columns of all liquidations by (world, step, seq)."""
-        keys = {k: np.concatenate([part[k] for part in self.seen]) for k in ("seq", "step", "world")}
+        keys = {
+            k: np.concatenate([part[k] for part in self.seen]) for k in ("seq", "step", "world")
+        }
         order = np.lexsort(tuple(keys.values()))
         return {
             name: np.concatenate([part[name] for part in self.seen])[order]

@@ -38,7 +38,7 @@ BOOK_OPTIONS = (
 )  # fmt: skip
 FILE_PRICES = "experiments.data.replay_file"
 PRICE_OPTIONS = ("venue", "max_gap", "fill_volatility")  # of the replay, added with +price.
-CHUNK_BYTES = 400e6  # state of one task: larger chunks share more of the cost of a block
+CHUNK_BYTES = 300e6  # state of one task: larger chunks share more of the cost of a block
 MOST_WORLDS = 512  # per task
 
 
@@ -159,14 +159,15 @@ def _digest(path: Path) -> str:
 
 
 def chunk_of(config: Mapping[str, Any], worlds: int, n_workers: int) -> int:
-    """Worlds per task: as many as memory and an even share of the workers allow."""
+    """Worlds per task: as many as memory allows, in as many rounds of all workers as that takes."""
     if config["chunk"] is not None:
         return int(config["chunk"])
     positions = (config.get("book") or {}).get("n_positions")
     positions = positions if isinstance(positions, int) and positions > 0 else 100_000
     size = positions * (2 * len(config["assets"]) + 3) * 8.0
     fits = max(1, min(MOST_WORLDS, int(CHUNK_BYTES / size)))
-    return max(1, min(fits, -(-worlds // n_workers)))
+    rounds = -(-worlds // (fits * n_workers))
+    return max(1, -(-worlds // (rounds * n_workers)))
 
 
 def stress(config: Mapping[str, Any], command: list[str], engine: "Engine") -> Study:
@@ -184,25 +185,21 @@ def stress(config: Mapping[str, Any], command: list[str], engine: "Engine") -> S
     from experiments.build import check, check_run, without_unused
     from experiments.ensemble import plan, run, run_digest
     from experiments.store import Store
+    from sim.kernel import cache_folder
 
     check_run(config)
     seed, worlds = config["seed"], config["worlds"]
     results = without_unused(relevant(config))
-    _say_compiling()
+    cold = not any(cache_folder().rglob("*.nbc"))
     check(results, seed)
+    if cold:
+        print("first run: compiling, about half a minute; kept for the next", file=sys.stderr)
     digest = run_digest(FUNCTION, results, seed)
     folder = Path(str(config["out"])).expanduser() / f"{config['name']}-{worlds}-{digest}"
     store = Store(folder, about=dict(config))
     chunk = chunk_of(results | {"chunk": config["chunk"]}, worlds, engine.n_workers)
     outcome = run(FUNCTION, plan(results, seed, worlds, chunk), store, engine)
     return _report(store, config, command, outcome)
-
-
-def _say_compiling() -> None:
-    from sim.kernel import cache_folder
-
-    if not cache_folder().exists():
-        print("first run: compiling, about half a minute; kept for the next", file=sys.stderr)
 
 
 def _report(

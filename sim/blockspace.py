@@ -83,6 +83,7 @@ class BlockSpaceState(NamedTuple):
     base_fee: F64  # gwei
     used: F64  # gas of the last block
     clearing: F64  # price per gas at which the last block was full, gwei; base fee if it was not
+    lowest: F64  # lowest price per gas of an agents' row that got into it, gwei; inf: none did
     n_included: F64  # rows of agents that got in
     n_reverted: F64  # of those, rows that failed
     n_expired: F64  # rows that never got in
@@ -193,6 +194,7 @@ def admit(
                     rows[order[k]]["code"] = _CANNOT_PAY_GAS
             if fits:
                 taken += gas
+                state.lowest[w] = min(state.lowest[w], price)
             for k in range(start, stop):
                 included[order[k]] = fits
                 if fits:
@@ -259,7 +261,8 @@ def move_base_fee(
     """Close the gas market of one simulated block: total gas used, clearing price, next base fee.
 
     Each of the `n_blocks` chain blocks sees an equal part of the agents' gas and of the crowd's
-    demand, which thins out as the base fee rises (EIP-1559 update rule).
+    demand, which thins out as the base fee rises (EIP-1559 update rule). A block that agents fill
+    clears at the lowest bid of theirs that got in: a higher one would have taken its place.
     """
     for w in range(crowd.shape[0]):
         agents = state.used[w]
@@ -268,7 +271,8 @@ def move_base_fee(
         room = gas_limit - agents
         state.clearing[w] = base
         if demand * share_above(base, log_median, log_sigma) > room:
-            state.clearing[w] = price_at_share(max(room, 0.0) / demand, log_median, log_sigma)
+            price = price_at_share(max(room, 0.0) / demand, log_median, log_sigma)
+            state.clearing[w] = max(min(price, state.lowest[w]), base)
         used = 0.0
         for _ in range(n_blocks):
             wanted = demand * share_above(base, log_median, log_sigma) / n_blocks
@@ -340,7 +344,7 @@ class BlockSpace:
         self.gas_target = p.gas_limit / p.elasticity
         self.burning = p.fee_market == "eip1559"
         fields: dict[str, tuple[int, ...]] = dict.fromkeys(BlockSpaceState._fields, ())
-        self.arena = Arena(world.n_worlds, fields | {"paid": (len(world.accounts),)})
+        self.arena = Arena(world.n_worlds, fields | {"paid": (len(world.ledger.accounts),)})
         self.state = BlockSpaceState(**self.arena.views)
         self.state.base_fee[:] = p.initial_base_fee if self.burning else 0.0
         self.state.clearing[:] = self.state.base_fee
@@ -369,6 +373,7 @@ class BlockSpace:
         if self.pending.shape[0]:
             rows = join_rows([self.pending, rows])
         self._base_fee_paid[:] = state.base_fee
+        state.lowest[:] = np.inf
         n = rows.shape[0]
         if n == 0:
             state.used[:] = 0.0

@@ -25,9 +25,9 @@ def wanted_rows(rows: Rows, wanted: Bool, others: bool, rejected: bool, index: I
     """List the rows to keep and return their number; `others`: also those of unknown verbs."""
     n = 0
     for i in range(rows.shape[0]):
-        verb = rows[i].verb
+        verb = rows[i]["verb"]
         known = 0 <= verb < wanted.shape[0] and wanted[verb]
-        if (known or others) and (rejected or rows[i].code == 0):
+        if (known or others) and (rejected or rows[i]["code"] == 0):
             index[n] = i
             n += 1
     return n

@@ -201,9 +201,9 @@ class Executor:
         n = world.n_worlds
         self.world = world
         self.venues = list(world.venues.values())
-        shapes = {"targets": (n, BUNDLE_ROWS), **dict.fromkeys(SPANS, (len(self.venues), n))}
-        columns: list[I64] = [np.zeros(shapes.get(f, (n,)), np.int64) for f in Cursor._fields]
-        self.cursor = Cursor(*columns)
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(Cursor._fields, (n,))
+        shapes |= {"targets": (n, BUNDLE_ROWS), **dict.fromkeys(SPANS, (len(self.venues), n))}
+        self.cursor = Cursor(**{name: np.zeros(shape, np.int64) for name, shape in shapes.items()})
         begin, end = self.cursor.begin, self.cursor.end
         self.spans = [(v, begin[k], end[k]) for k, v in enumerate(self.venues)]
         self.judges = [

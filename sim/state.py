@@ -40,7 +40,7 @@ class Arena:
         self.offsets: I64 = (ends - self.sizes * n_worlds).astype(np.int64)
         self.buffer: F64 = np.zeros(int(self.sizes.sum()) * n_worlds)
         self.initial: F64 = self.buffer
-        self.saved: F64 = np.zeros_like(self.buffer)
+        self.saved: F64 = np.zeros(self.buffer.shape)  # takes no memory until it is written
         self.views: dict[str, F64] = {}
         for (name, shape), start, end in zip(fields.items(), self.offsets, ends, strict=True):
             self.views[name] = self.buffer[start:end].reshape(n_worlds, *shape)

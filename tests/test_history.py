@@ -157,6 +157,7 @@ def test_capped_keepers_leave_large_debt_unliquidated_for_hours_and_caps_make_th
     assert (capped["peak_liquidatable_debt_usd"] > 0.2 * owed).all()
     assert (capped["hours_liquidatable"] > 4.0).all()
     assert (capped["bad_debt_usd"] > 0.005 * owed).all()
+    assert np.isfinite(free["max_base_fee_gwei"]).all()
     for other in (free, calm):
         removed = 1.0 - other["bad_debt_usd"] / capped["bad_debt_usd"]
         assert (removed > 0.8).all()  # world by world, on common random numbers

@@ -132,22 +132,22 @@ def decide(
                     continue
                 row = rows[n]
                 n += 1
-                row.world = w
-                row.venue = terms.venue
-                row.verb = verb
-                row.account = terms.account
-                row.target = p
-                row.asset = a
-                row.amount = usd / prices[w, a]
-                row.arrival = habits.delay[i]
-                row.fee_cap = habits.fee_cap[i]
-                row.tip = max(bid - base_fee[w], 0.1)
-                row.gas = terms.gas
-                row.expires = terms.step + terms.patience
-                row.step = terms.step
+                row["world"] = w
+                row["venue"] = terms.venue
+                row["verb"] = verb
+                row["account"] = terms.account
+                row["target"] = p
+                row["asset"] = a
+                row["amount"] = usd / prices[w, a]
+                row["arrival"] = habits.delay[i]
+                row["fee_cap"] = habits.fee_cap[i]
+                row["tip"] = max(bid - base_fee[w], 0.1)
+                row["gas"] = terms.gas
+                row["expires"] = terms.step + terms.patience
+                row["step"] = terms.step
                 busy[w, i] = terms.step + terms.patience
                 if kind != RELEVERAGE:
-                    wallet[w, i] = max(wallet[w, i] - row.amount, 0.0)
+                    wallet[w, i] = max(wallet[w, i] - row["amount"], 0.0)
     return n
 
 

@@ -89,17 +89,17 @@ def decide(
                 continue
             row = rows[n]
             n += 1
-            row.world = w
-            row.venue = terms.venue
-            row.verb = verb
-            row.account = terms.account
-            row.target = p
-            row.asset = a
-            row.amount = amount
-            row.tip = max(bid - base_fee[w], 0.1)
-            row.gas = terms.gas
-            row.expires = terms.step
-            row.step = terms.step
+            row["world"] = w
+            row["venue"] = terms.venue
+            row["verb"] = verb
+            row["account"] = terms.account
+            row["target"] = p
+            row["asset"] = a
+            row["amount"] = amount
+            row["tip"] = max(bid - base_fee[w], 0.1)
+            row["gas"] = terms.gas
+            row["expires"] = terms.step
+            row["step"] = terms.step
     return n
 
 

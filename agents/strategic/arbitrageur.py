@@ -65,20 +65,20 @@ def decide(
                     continue
                 row = rows[n]
                 n += 1
-                row.world = w
-                row.venue = pools.venues[k]
-                row.verb = SWAP
-                row.account = terms.account
-                row.asset = a
-                row.asset_2 = b
-                row.amount = amount
-                row.limit = (amount * cost + fee) / value
-                row.arrival = terms.latency
-                row.tip = bid - base_fee[w]
-                row.fee_cap = bid
-                row.gas = terms.gas
-                row.expires = terms.step
-                row.step = terms.step
+                row["world"] = w
+                row["venue"] = pools.venues[k]
+                row["verb"] = SWAP
+                row["account"] = terms.account
+                row["asset"] = a
+                row["asset_2"] = b
+                row["amount"] = amount
+                row["limit"] = (amount * cost + fee) / value
+                row["arrival"] = terms.latency
+                row["tip"] = bid - base_fee[w]
+                row["fee_cap"] = bid
+                row["gas"] = terms.gas
+                row["expires"] = terms.step
+                row["step"] = terms.step
     return n
 
 

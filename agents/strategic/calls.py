@@ -4,7 +4,7 @@ Kernels behind `agents.strategic.liquidator`. Lists come largest debt first, so 
 first debt too small to pay for its gas.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -131,7 +131,7 @@ def profitable_bid(sight: Sight, terms: Terms, w: int, surplus: float) -> float:
 
 @inlined
 def write(
-    row: np.void, terms: Terms, w: int, venue: int, verb: int, bid: float, base_fee: float
+    row: Any, terms: Terms, w: int, venue: int, verb: int, bid: float, base_fee: float
 ) -> None:
     """Write the fields that all rows of a liquidator share."""
     row["world"] = w
@@ -224,10 +224,10 @@ def decide_inventory(
             row = rows[n]
             n += 1
             write(row, terms, w, terms.venue, LIQUIDATE, bid, sight.base_fee[w])
-            row.target = table.position[k]
-            row.asset = c
-            row.asset_2 = d
-            row.amount = amount
+            row["target"] = table.position[k]
+            row["asset"] = c
+            row["asset_2"] = d
+            row["amount"] = amount
     return n
 
 
@@ -260,13 +260,13 @@ def write_bundle(
         elif j == 3:
             verb = FLASH_REPAY
         write(row, terms, w, pool_venue if j == 2 else terms.venue, verb, bid, base_fee)
-        row.gas = terms.gas / FLASH_ROWS
-        row.bundle = bundle
-        row.asset = c if j == 1 or j == 2 else d
-        row.asset_2 = d if j == 1 or j == 2 else -1
-        row.amount = received if j == 2 else amount
-    rows[n + 1].target = position
-    rows[n + 2].limit = owed
+        row["gas"] = terms.gas / FLASH_ROWS
+        row["bundle"] = bundle
+        row["asset"] = c if j == 1 or j == 2 else d
+        row["asset_2"] = d if j == 1 or j == 2 else -1
+        row["amount"] = received if j == 2 else amount
+    rows[n + 1]["target"] = position
+    rows[n + 2]["limit"] = owed
 
 
 @kernel

@@ -45,22 +45,22 @@ def rebalance(
                 continue
             row = rows[n]
             if gap > 0.0:
-                row.asset = a
-                row.asset_2 = cash
-                row.amount = min(usd, most_usd) / market[w, a]
+                row["asset"] = a
+                row["asset_2"] = cash
+                row["amount"] = min(usd, most_usd) / market[w, a]
             else:
                 spend = min(min(-usd, most_usd) / market[w, cash], balances[w, account, cash])
                 if spend * market[w, cash] <= threshold_usd:
                     continue
-                row.asset = cash
-                row.asset_2 = a
-                row.amount = spend
+                row["asset"] = cash
+                row["asset_2"] = a
+                row["amount"] = spend
             n += 1
-            row.world = w
-            row.venue = venue
-            row.verb = SWAP
-            row.account = account
-            row.arrival = arrival
-            row.expires = step
-            row.step = step
+            row["world"] = w
+            row["venue"] = venue
+            row["verb"] = SWAP
+            row["account"] = account
+            row["arrival"] = arrival
+            row["expires"] = step
+            row["step"] = step
     return n

@@ -1,6 +1,6 @@
 """What liquidators look at: the best call on each liquidatable position, largest first."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -38,9 +38,20 @@ class Opportunities(NamedTuple):
 
 def new_table(n_worlds: int, room: int) -> Opportunities:
     """Allocate room for so many entries over all worlds."""
-    kinds = (np.int32,) * 3 + (np.float64,) * 5
-    columns: list[Any] = [np.zeros(room, kind) for kind in kinds]
-    return Opportunities(np.zeros(n_worlds + 1, np.int64), *columns)
+    starts = np.zeros(n_worlds + 1, np.int64)
+    ids: list[I32] = [np.zeros(room, np.int32) for _ in range(3)]
+    usd: list[F64] = [np.zeros(room) for _ in range(5)]
+    return Opportunities(starts, ids[0], ids[1], ids[2], *usd)
+
+
+def first_entries(table: Opportunities, n: int) -> Opportunities:
+    """See the first n entries of a table; no copy."""
+    t = table
+    return Opportunities(
+        t.starts, t.position[:n], t.collateral_asset[:n], t.debt_asset[:n], t.debt_to_cover[:n],
+        t.collateral_received[:n], t.collateral_available[:n], t.debt_to_cover_usd[:n],
+        t.debt_usd[:n],
+    )  # fmt: skip
 
 
 @inlined

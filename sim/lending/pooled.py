@@ -37,7 +37,13 @@ from sim.lending.index import (
     collect,
     refresh,
 )
-from sim.lending.opportunities import Opportunities, new_table, sum_backlog, survey
+from sim.lending.opportunities import (
+    Opportunities,
+    first_entries,
+    new_table,
+    sum_backlog,
+    survey,
+)
 from sim.lending.params import RISK_TERMS, PooledParams, ReserveParams, check_risk, check_values
 from sim.lending.positions import Book, copy_book, save_positions, undo_positions
 from sim.lending.state import (
@@ -454,8 +460,7 @@ class PooledMarket(Venue):
                 self._table = new_table(self.world.n_worlds, 2 * room)
             self._floor, self._most, self._surveyed = floor.copy(), most, True
         n = int(self._table.starts[-1])
-        columns: list[Any] = [column[:n] for column in self._table[1:]]
-        return Opportunities(self._table.starts, *columns)
+        return first_entries(self._table, n)
 
     def backlog(self) -> tuple[F64, F64]:
         """Debt of the liquidatable positions, and the part of it that no collateral covers.

@@ -70,28 +70,28 @@ def price_liquidations(rows: Rows, prices: F64, gas_asset: int, totals: Totals, 
     n = 0
     for i in range(rows.shape[0]):
         row = rows[i]
-        if row.verb != _LIQUIDATE or row.code != 0:
+        if row["verb"] != _LIQUIDATE or row["code"] != 0:
             continue
-        w, p, c, d = row.world, row.target, row.asset, row.asset_2
+        w, p, c, d = row["world"], row["target"], row["asset"], row["asset_2"]
         priced = out[n]
         n += 1
-        priced.world = w
-        priced.step = row.step
-        priced.seq = row.seq
-        priced.account = row.account
-        priced.position = p
-        priced.asset = c
-        priced.asset_2 = d
-        priced.debt_repaid = row.r0
-        priced.collateral_seized = row.r1
-        priced.protocol_fee = row.r2
-        priced.bad_debt_usd = row.r3
-        priced.debt_repaid_usd = row.r0 * prices[w, d]
-        priced.collateral_seized_usd = row.r1 * prices[w, c]
-        priced.gas_fee_usd = row.fee * prices[w, gas_asset]
-        totals.debt_repaid_usd[w] += priced.debt_repaid_usd
-        totals.collateral_seized_usd[w] += priced.collateral_seized_usd
-        totals.protocol_fee_usd[w] += row.r2 * prices[w, c]
+        priced["world"] = w
+        priced["step"] = row["step"]
+        priced["seq"] = row["seq"]
+        priced["account"] = row["account"]
+        priced["position"] = p
+        priced["asset"] = c
+        priced["asset_2"] = d
+        priced["debt_repaid"] = row["r0"]
+        priced["collateral_seized"] = row["r1"]
+        priced["protocol_fee"] = row["r2"]
+        priced["bad_debt_usd"] = row["r3"]
+        priced["debt_repaid_usd"] = row["r0"] * prices[w, d]
+        priced["collateral_seized_usd"] = row["r1"] * prices[w, c]
+        priced["gas_fee_usd"] = row["fee"] * prices[w, gas_asset]
+        totals.debt_repaid_usd[w] += priced["debt_repaid_usd"]
+        totals.collateral_seized_usd[w] += priced["collateral_seized_usd"]
+        totals.protocol_fee_usd[w] += row["r2"] * prices[w, c]
         totals.n[w] += 1.0
         if not totals.touched[w, p]:
             totals.touched[w, p] = True

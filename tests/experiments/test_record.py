@@ -4,6 +4,7 @@ The spy copies prices, balances and positions when a block opens; nothing here c
 own arithmetic.
 """
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -191,9 +192,7 @@ def test_backlog_is_sampled_and_its_hours_follow_littles_law(run):
             backlog = float((block.debt[w][low] @ block.market[w]).sum())
             hours += backlog * EVERY / 60.0
             peak = max(peak, backlog)
-        passed = (
-            run.worlds["liquidated_debt_usd"][w] + run.worlds["final_liquidatable_debt_usd"][w]
-        )
+        passed = run.worlds["liquidated_debt_usd"][w] + run.worlds["final_liquidatable_debt_usd"][w]
         assert run.worlds["peak_liquidatable_debt_usd"][w] == pytest.approx(peak, rel=1e-9)
         assert run.worlds["hours_liquidatable"][w] == pytest.approx(hours / passed, rel=1e-9)
 
@@ -328,7 +327,7 @@ def test_rows_do_not_depend_on_the_batch(splits):
     """Bit for bit: no sum crosses worlds."""
     config = configuration("hours=2", "book.n_positions=200") | {"record_every": EVERY}
     whole = simulate(config, 5, 0, 3)
-    parts = [simulate(config, 5, first, stop) for first, stop in zip(splits, splits[1:], strict=False)]
+    parts = [simulate(config, 5, first, stop) for first, stop in pairwise(splits)]
     for name, table in whole.items():
         frame = table.to_pandas()
         assert len(frame) > 0

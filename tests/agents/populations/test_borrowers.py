@@ -77,9 +77,7 @@ def test_defence_ends_at_the_target(stage, kind):
     assert target == pytest.approx(people.traits.trigger[0] + 0.25)
     assert healths(model, people)[0] == pytest.approx(target, rel=1e-9)
     weighted, owed = 100_000.0 * 0.80 * 0.83, 100_000.0 * 0.83 / 1.4
-    expected = (
-        (target * owed - weighted) / 0.83 if kind == "top_up" else owed - weighted / target
-    )
+    expected = (target * owed - weighted) / 0.83 if kind == "top_up" else owed - weighted / target
     price = 1_600.0 if kind == "top_up" else 1.0
     assert row["amount"] * price == pytest.approx(expected, rel=1e-6)
 

@@ -347,6 +347,22 @@ def test_latency_beyond_the_block_waits_for_a_later_one(stage):
     assert model.world.blockspace.state.n_expired[0] + len(model.world.blockspace.pending) >= 1
 
 
+def test_a_block_that_calls_fill_clears_at_the_lowest_bid_that_got_in(stage):
+    """And not at infinity, which would keep everybody away from the next block."""
+    sizes = np.linspace(10_000.0, 40_000.0, 30)
+    chain = {"fee_market": "first_price", "gas_limit": 2.5e6}
+    model = make(
+        stage, keeper(bid_share=0.5), *[position(usd, 0.97) for usd in sizes], chain=chain,
+        demand=1.5, gwei=(5.0, 0.05),
+    )  # fmt: skip
+    rows = calls(stage.play(model))
+    assert len(rows) == 25  # 12.5 million gas
+    assert set(rows["target"]) == set(range(5, 30))  # those that bring most bid most
+    clearing = model.world.blockspace.state.clearing[0]
+    assert clearing == pytest.approx(rows["tip"].min())
+    assert len(calls(stage.play(model))) >= 5
+
+
 @pytest.mark.parametrize(
     ("terms", "message"),
     [
