@@ -335,7 +335,7 @@ def test_an_empty_reserve_is_no_alarm(make_model, small_crash):
 
 # --- golden ---------------------------------------------------------------------------------------
 
-GOLDEN = "51b4b2daeb1c8db0f935b9f4"
+GOLDEN = "059ae93b6717999bfdb3554f"
 
 
 def digest(model):

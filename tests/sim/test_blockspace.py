@@ -369,8 +369,6 @@ def test_kernels_as_plain_python(chain, plain):
         world, space = chain(Crowd(20e6, np.log(15.0), 0.8), block_seconds=24.0)
         with plain(*modules):
             rows = wanted({"tip": 2.0}, {"tip": 5.0, "bundle": 1}, {"tip": 5.0, "bundle": 1})
-            if modules:
-                rows = rows.view(np.recarray)
             play(world, space, rows)
         outcomes.append((world.ledger.arena.snapshot(), space.arena.snapshot()))
     # libm's and LLVM's exp, log and erfc may differ by an ulp.

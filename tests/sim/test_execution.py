@@ -350,6 +350,6 @@ def test_kernels_as_plain_python(plain, seed):
     ]  # fmt: skip
     world, rows = make(2), rows_of(drawn)
     with plain(execution_module):
-        run(world, rows.view(np.recarray))
+        run(world, rows)
     for w in range(2):
         check_world(world, w, rows[rows["world"] == w])

@@ -149,13 +149,12 @@ def test_rows_need_not_be_grouped_by_world():
 def test_kernels_as_plain_python(plain):
     rows = rows_of([(0, 1.0, 2.0, 0), (0, 2.0, 1.0, 3), (2, 1.0, 0.0, 0), (2, 9.0, 0.0, 2)])
     expected = [ordered(bound(kind), rows)[0].tobytes() for kind in SEQUENCERS]
-    records = rows.view(np.recarray)  # numba's rows have attributes, numpy's only here
     with plain(sequencing):
         found = []
         for kind in SEQUENCERS:
             sequencer = bound(kind)
             order, starts = np.empty(len(rows), np.int64), np.empty(4, np.int64)
             scratch = np.empty_like(order)
-            sequencing.sort_rows(records, *sequencer.keys(records), order, scratch, starts)
+            sequencing.sort_rows(rows, *sequencer.keys(rows), order, scratch, starts)
             found.append(rows[order].tobytes())
     assert found == expected
