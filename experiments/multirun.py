@@ -232,7 +232,7 @@ def _sweep_table(found: dict[str, Any], ran: Sequence[Design], failed: Sequence[
         cells = [design.own.get(key, "") for key in keys or [""]]
         cells += [money(lost["mean_usd"]["value"])]
         cells += [money(lost[tail]["value"])] if tail != "mean_usd" else []
-        cells += [percent(it["probability_any"]["value"]), money(it["liquidated_mean_usd"])]
+        cells += [percent(it["probability_material"]["value"]), money(it["liquidated_mean_usd"])]
         table.add_row(*[Text(cell) for cell in (*cells, percent(it["borrowing_power"]))])
     for design in failed:
         cells = [design.own.get(key, "") for key in keys or [""]]
