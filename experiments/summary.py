@@ -30,6 +30,9 @@ QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
 DUST_USD = 1.0
 """Bad debt of less than this is rounding, not an event."""
 
+MATERIAL_SHARE = 1e-4
+"""Bad debt over this share of what was lent matters; less is dust that no liquidation pays for."""
+
 PARTIES = ("borrowers", "suppliers", "liquidators", "arbitrageurs", "protocol")
 
 _LOSS_STATISTICS: dict[str, tail.Statistic] = {
@@ -230,6 +233,9 @@ def _bad_debt(ok: "pd.DataFrame", boot: _Bootstrap) -> Json:
     out["probability_any"] = as_json(tail.proportion(int((lost >= DUST_USD).sum()), lost.size))
     debt = _column(ok, "initial_debt_usd")
     share = np.divide(lost, debt, out=np.zeros_like(lost), where=debt > 0.0)
+    out["probability_material"] = as_json(
+        tail.proportion(int((share > MATERIAL_SHARE).sum()), lost.size)
+    )
     out["share_of_initial_debt"] = boot(share, {"mean": tail.mean})["mean"]
     out["n_worlds_beyond_95"] = int(0.05 * lost.size + 1e-9)
     out["n_worlds_beyond_99"] = int(0.01 * lost.size + 1e-9)
@@ -360,7 +366,7 @@ def _console_rows(summary: Json) -> list[Sequence[str]]:
         estimate("Bad debt, VaR 99", lost["var_99_usd"], money),
         estimate("Bad debt, ES 95", lost["es_95_usd"], money),
         estimate("Bad debt, ES 99", lost["es_99_usd"], money),
-        estimate("Probability of any bad debt", lost["probability_any"], percent),
+        estimate("Probability of over 0.01% of debt", lost["probability_material"], percent),
         (),
         estimate("Liquidated debt, mean", sold["mean_usd"], money),
         estimate("Liquidations at risk 95", sold["var_95_usd"], money),

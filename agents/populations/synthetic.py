@@ -76,6 +76,7 @@ class SyntheticBook(BookSource):
     knife_edge_usd_per_billion: float = 1e7  # debt liquidatable after the move, USD per 1e9 USD
     knife_edge_move: float = 0.03  # fall of all risky prices that defines the edge, fraction
     stable: Sequence[str] = STABLE  # assets whose price the fall leaves alone
+    thresholds: Mapping[str, float] | None = None  # draw health at these, None: at the market's
     whale: Mapping[str, Any] | None = None  # collateral, debt, size_usd (of debt), health_factor
     seed: int = 0  # of the book alone: every world starts from the same one
 
@@ -104,6 +105,8 @@ class SyntheticBook(BookSource):
             )
         for name in ("collateral_mix", "debt_mix"):
             _check_mix(name, getattr(self, name))
+        for name, threshold in (self.thresholds or {}).items():
+            _in_range(f"thresholds.{name}", threshold, 0.0, 1.0, open_low=True)
         if self.whale is not None:
             _check_whale(self.whale)
 
@@ -124,7 +127,8 @@ class SyntheticBook(BookSource):
         """Draw the book; see the module's text for the distribution.
 
         Health factors, not loan-to-values, are what is drawn: a market with a higher threshold gets
-        the same debts against less collateral.
+        the same debts against less collateral. With `thresholds` given, it gets the same collateral
+        too, whatever its own: what a sweep of thresholds needs to compare designs on one book.
 
         Parameters
         ----------
@@ -135,7 +139,10 @@ class SyntheticBook(BookSource):
             Fractions; every asset of `collateral_mix` needs both above zero.
         """
         assets = tuple(assets)
-        prices, thresholds = np.asarray(prices, float), np.asarray(thresholds, float)
+        prices, thresholds = np.asarray(prices, float), np.array(thresholds, float)
+        for name, threshold in (self.thresholds or {}).items():
+            if name in assets:
+                thresholds[assets.index(name)] = threshold
         self._check_market(assets, prices, thresholds, np.asarray(ltv, float))
         risky = np.array([name not in tuple(self.stable) for name in assets])
         sizes = self._sizes()

@@ -137,7 +137,10 @@ def _overview(it: Page, summary: Json) -> None:
             else (name, *_shown(lost[key], money, n))
             for key, name in names.items()
         ),
-        ("Probability of any bad debt", *_shown(lost["probability_any"], percent, n)),
+        (
+            "Probability of losing over 0.01% of the debt",
+            *_shown(lost["probability_material"], percent, n),
+        ),
         ("Mean bad debt per $1,000 lent", money(1000.0 * share), "of the debt at the start"),
         (
             "Mean liquidated debt",
@@ -346,8 +349,7 @@ def _amplification(it: Page, summary: Json, assets: list[str]) -> None:
     chart = it.side_by_side(figures.amplification(summary, assets)) if many else ""
     body = table("Deepest fall from the starting price", headers, rows) + note(
         "Amplification compares the two lows, which may lie at different times. The deepest push "
-        "is the furthest that trades held the price below the same price without them at any "
-        "moment."
+        "is the furthest that trades held the price below the same price without them, at any time."
     )
     it.section("amplification", "Amplification", lead, chart, body)
 

@@ -101,7 +101,7 @@ def compare(
                 "n_ok": summary["worlds"]["n_ok"],
                 "n_failed": summary["worlds"]["n_failed"],
                 "bad_debt": {key: summary["bad_debt"][key] for key in _STATISTICS},
-                "probability_any": summary["bad_debt"]["probability_any"],
+                "probability_material": summary["bad_debt"]["probability_material"],
                 "liquidated_mean_usd": summary["liquidations"]["mean_usd"]["value"],
                 "borrowing_power": summary["borrowing_power"]["mean"]["value"],
                 "difference": difference,
@@ -300,13 +300,13 @@ def _values(found: Json, design: Json) -> list[str]:
 def _design_table(found: Json) -> str:
     names = [p["name"] for p in found["parameters"].values()] or ["design"]
     headers = (
-        *names, "mean", "VaR 95", "VaR 99", "ES 95", "ES 99", "any bad debt", "liquidated, mean",
+        *names, "mean", "VaR 95", "VaR 99", "ES 95", "ES 99", "over 0.01%", "liquidated, mean",
         "borrowing power", "worlds",
     )  # fmt: skip
     rows = [
         [
             *_values(found, d), *(money(d["bad_debt"][k]["value"]) for k in _STATISTICS),
-            percent(d["probability_any"]["value"]), money(d["liquidated_mean_usd"]),
+            percent(d["probability_material"]["value"]), money(d["liquidated_mean_usd"]),
             percent(d["borrowing_power"]), f"{d['n_ok']:,}",
         ]
         for d in _in_order(found)

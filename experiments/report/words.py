@@ -101,7 +101,8 @@ def headline(summary: dict[str, Any]) -> str:
     text = (
         f"In {n:,} worlds, mean bad debt is {money(lost['mean_usd']['value'])} "
         f"(95% interval {interval(lost['mean_usd'], money)}); "
-        f"{percent(chance['value'])} of the worlds have any."
+        f"{percent(lost['probability_material']['value'])} of the worlds lose over 0.01% of what "
+        "was lent."
     )
     return text + " " + _tail_sentence(lost)
 

@@ -176,3 +176,20 @@ def test_the_book_resembles_the_real_positions_of_june_2023(shared):
         assert under(health, debt, level) == pytest.approx(
             under(real.healthf, real.debt, level), abs=0.15
         )
+
+
+def test_given_thresholds_keep_one_book_through_a_sweep():
+    """The same tokens, whatever the market's own thresholds are."""
+    assets, prices = ("WETH", "WBTC", "USDC", "DAI"), np.array([2000.0, 40000.0, 1.0, 1.0])
+    given = {"WETH": 0.83, "WBTC": 0.78, "USDC": 0.78, "DAI": 0.77}
+    source = SyntheticBook(n_positions=500, thresholds=given)
+    books = [
+        source.draw(assets, prices, np.full(4, own), np.full(4, 0.6)) for own in (0.7, 0.8, 0.9)
+    ]
+    for book in books[1:]:
+        np.testing.assert_array_equal(book.collateral, books[0].collateral)
+        np.testing.assert_array_equal(book.debt, books[0].debt)
+    expected = SyntheticBook(n_positions=500).draw(
+        assets, prices, np.array(list(given.values())), np.full(4, 0.6)
+    )
+    np.testing.assert_array_equal(books[0].collateral, expected.collateral)
