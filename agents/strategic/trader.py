@@ -104,6 +104,7 @@ class Trader(MarketAgent):
         self.target[world.gas_asset] += self.gas_money
         for index in range(world.n_assets):
             world.ledger.endow(self.account, index, float(self.target[index]))
+        self.blocks_late = int(self.latency_seconds // world.block_seconds)
         self.cash = world.asset_index(self.cash_name)
         self.exit = world.market.index
         self.buffer = RowBuffer()
@@ -120,6 +121,8 @@ class Trader(MarketAgent):
     def rows_and_exits(self, n: int, view: View) -> Rows:
         """Take the first `n` rows of the buffer, and those that return to the target."""
         rows, exits = self.buffer.take(n), self.exits.take(self.write_exits(view))
+        if self.blocks_late and rows.shape[0]:
+            rows["expires"] += self.blocks_late  # or they would expire before they arrive
         if not (rows.shape[0] and exits.shape[0]):
             return rows if rows.shape[0] else exits
         return join_rows([rows, exits])

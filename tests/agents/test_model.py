@@ -333,6 +333,23 @@ def test_an_empty_reserve_is_no_alarm(make_model, small_crash):
     model.close()
 
 
+@pytest.mark.parametrize("name", ["liquidator_large", "arbitrageur_large", "liquidator_flash"])
+def test_who_is_slower_than_a_block_acts_in_a_later_one(make_model, small_crash, name):
+    """A minute of latency and one-minute blocks: rows wait one block and are not lost."""
+    config = {**small_crash, "cast": {key: dict(part) for key, part in small_crash["cast"].items()}}
+    for key in list(config["cast"]):
+        if key.startswith(name.split("_")[0]) and key != name:
+            del config["cast"][key]
+    config["cast"][name]["latency_seconds"] = 60.0
+    model = make_model(config, 0, 2)
+    model.run()
+    rows = model.world.events.rows()
+    on_chain = model.world.on_chain[rows["venue"]]
+    mine = rows[on_chain & (rows["account"] == model.members[name].account)]
+    assert (mine["code"] == Reject.OK).sum() > 5
+    model.close()
+
+
 # --- golden ---------------------------------------------------------------------------------------
 
 GOLDEN = "059ae93b6717999bfdb3554f"
