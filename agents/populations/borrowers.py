@@ -18,8 +18,7 @@ from agents.populations.book import BookSource, LoanBook
 from agents.view import View
 from sim.actions import Verb
 from sim.errors import ConfigError
-from sim.kernel import F64, I64, Rows, kernel
-from sim.lending.health import position_values
+from sim.kernel import F64, I64, Rows, inlined, kernel
 from sim.lending.pooled import PooledMarket
 from sim.lending.state import PooledState
 from sim.state import Arena
@@ -39,6 +38,7 @@ class Habits(NamedTuple):
     delay: F64
     gas_tolerance: F64
     fee_cap: F64
+    health: F64  # health factor at the start
 
 
 class Terms(NamedTuple):
@@ -65,10 +65,52 @@ def largest(values: F64, w: int, position: int, price: F64) -> int:
     return best
 
 
+class Bounds(NamedTuple):
+    """What bounds the health of all positions that nobody has changed since the start.
+
+    Health now is at least health then times the least move of any collateral over the largest move
+    of any debt. Most inspections end there, without a look at the position itself. What somebody
+    else gives to a position can go unnoticed by an owner who waits for ample health.
+    """
+
+    weights: F64  # (2, asset) USD of a scaled unit as collateral and as debt; work space
+    initial: F64  # (2, asset) the same at the start
+    lowest: F64  # (world,) least ratio of health ever since
+    highest: F64  # (world,) largest ratio of health ever since
+
+
+@inlined
+def update_bounds(bounds: Bounds, state: PooledState, prices: F64, w: int) -> None:
+    """Write the weights of one world and fold its moves into the bounds."""
+    least, most, debt_least, debt_most = np.inf, 0.0, np.inf, 0.0
+    for a in range(prices.shape[1]):
+        reserve = state.reserves[w, a]
+        value = prices[w, a] * reserve["liquidity_index"]
+        bounds.weights[0, a] = value * reserve["liquidation_threshold"]
+        bounds.weights[1, a] = prices[w, a] * reserve["borrow_index"]
+        if bounds.initial[0, a] > 0.0:
+            least = min(least, bounds.weights[0, a] / bounds.initial[0, a])
+            most = max(most, bounds.weights[0, a] / bounds.initial[0, a])
+        debt_least = min(debt_least, bounds.weights[1, a] / bounds.initial[1, a])
+        debt_most = max(debt_most, bounds.weights[1, a] / bounds.initial[1, a])
+    bounds.lowest[w] = min(bounds.lowest[w], least / debt_most)
+    bounds.highest[w] = max(bounds.highest[w], most / debt_least)
+
+
+@inlined
+def at_rest(bounds: Bounds, habits: Habits, w: int, i: int) -> bool:
+    """Whether an unchanged position cannot have crossed its trigger, nor been liquidated."""
+    low = habits.health[i] * bounds.lowest[w] * (1.0 - 1e-9)
+    if habits.reaction[i] == RELEVERAGE:
+        high = habits.health[i] * bounds.highest[w] * (1.0 + 1e-9)
+        return bool(low > 1.0 and high < habits.trigger[i])
+    return bool(low > habits.trigger[i])
+
+
 @kernel
 def decide(
     state: PooledState, prices: F64, base_fee: F64, clearing: F64, ranges: I64, habits: Habits,
-    wallet: F64, busy: F64, terms: Terms, rows: Rows,
+    wallet: F64, busy: F64, bounds: Bounds, terms: Terms, rows: Rows,
 ) -> int:  # fmt: skip
     """Write one row per borrower who acts in this block; return their number.
 
@@ -85,7 +127,8 @@ def decide(
     wallet : array (world, position)
         Spare funds, whole tokens of the position's main collateral (top-up) or debt (repay).
     busy : array (world, position)
-        Step until which a sent transaction is awaited.
+        Step until which a sent transaction is awaited; 0 before the first.
+    bounds : Bounds
     terms : Terms
     rows : structured array
         Room for one row per inspecting position and world.
@@ -94,19 +137,24 @@ def decide(
     for w in range(prices.shape[0]):
         bid = max(base_fee[w], clearing[w]) * terms.bid
         gas_usd = terms.gas * bid * 1e-9 * prices[w, terms.gas_asset]
+        update_bounds(bounds, state, prices, w)
         for k in range(ranges.shape[0]):
             for i in range(ranges[k, 0], ranges[k, 1]):
                 kind = habits.reaction[i]
-                if kind == NEVER:
+                if kind == NEVER or busy[w, i] > terms.step:
+                    continue
+                if busy[w, i] == 0.0 and at_rest(bounds, habits, w, i):
                     continue
                 p = terms.first + i
-                _, weighted, _, debt = position_values(state, prices, w, p)
+                weighted, debt = 0.0, 0.0
+                for a in range(prices.shape[1]):
+                    weighted += state.collateral[w, p, a] * bounds.weights[0, a]
+                    debt += state.debt[w, p, a] * bounds.weights[1, a]
                 if debt <= 0.0:
                     continue
                 health = weighted / debt
                 target = habits.target[i]
-                # Wallet and patience lie elsewhere in memory: they are read when they matter.
-                if (health < habits.trigger[i]) == (kind == RELEVERAGE) or busy[w, i] > terms.step:
+                if (health < habits.trigger[i]) == (kind == RELEVERAGE):
                     continue
                 if kind == RELEVERAGE:
                     a = largest(state.collateral, w, p, prices)
@@ -220,8 +268,18 @@ class Borrowers(MarketAgent):
         """Fill the wallets and endow the account with what they hold."""
         n = len(self.book)
         t = self.traits
-        self.habits = Habits(t.reaction, t.trigger, t.target, t.delay, t.gas_tolerance, t.fee_cap)
         prices = world.fundamental[0]
+        state = self.market.state
+        initial = np.zeros((2, world.n_assets))
+        initial[0] = prices * state.reserves["liquidity_index"][0]
+        initial[0] *= state.reserves["liquidation_threshold"][0]
+        initial[1] = prices * state.reserves["borrow_index"][0]
+        owed = self.book.debt @ initial[1]
+        health = np.full(n, np.inf)
+        np.divide(self.book.collateral @ initial[0], owed, out=health, where=owed > 0.0)
+        self.habits = Habits(
+            t.reaction, t.trigger, t.target, t.delay, t.gas_tolerance, t.fee_cap, health
+        )
         main = np.where(
             t.reaction == Reaction.REPAY,
             np.argmax(self.book.debt * prices, axis=1),
@@ -230,8 +288,13 @@ class Borrowers(MarketAgent):
         usd = t.wallet * self.book.collateral_usd(prices)
         tokens = np.where(t.reaction == Reaction.NEVER, 0.0, usd / prices[main])
         tokens[t.reaction == Reaction.RELEVERAGE] = 0.0
-        self.arena = Arena(world.n_worlds, {"wallet": (n,), "busy": (n,)})
+        fields = {"wallet": (n,), "busy": (n,), "lowest": (), "highest": ()}
+        self.arena = Arena(world.n_worlds, fields)
         self.arena["wallet"][:] = tokens
+        self.arena["lowest"][:] = self.arena["highest"][:] = 1.0
+        self.bounds = Bounds(
+            np.zeros_like(initial), initial, self.arena["lowest"], self.arena["highest"]
+        )
         for asset in range(world.n_assets):
             held = float(tokens[main == asset].sum())
             if asset == world.gas_asset:
@@ -252,7 +315,7 @@ class Borrowers(MarketAgent):
         )  # fmt: skip
         n = decide(
             self.market.state, view.oracle_price, view.base_fee, view.clearing, ranges,
-            self.habits, self.arena["wallet"], self.arena["busy"], terms,
+            self.habits, self.arena["wallet"], self.arena["busy"], self.bounds, terms,
             self.buffer.room(looking * view.n_worlds),
         )  # fmt: skip
         return self.buffer.take(n)

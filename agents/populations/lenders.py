@@ -11,7 +11,7 @@ import numpy as np
 
 from agents.agent import MarketAgent, RowBuffer
 from agents.view import View
-from sim.actions import Verb
+from sim.actions import NO_ROWS, Verb
 from sim.errors import ConfigError
 from sim.kernel import F64, I64, Rows, kernel
 from sim.lending.pooled import PooledMarket
@@ -49,10 +49,12 @@ class Terms(NamedTuple):
 
 @kernel
 def decide(
-    state: PooledState, balances: F64, base_fee: F64, clearing: F64, habits: Habits,
+    state: PooledState, balances: F64, base_fee: F64, clearing: F64, due: I64, habits: Habits,
     terms: Terms, rows: Rows,
 ) -> int:  # fmt: skip
     """Write one row per lender who moves in this block; return their number.
+
+    `due` lists the lenders who look in this block.
 
     Lenders of one asset stand together; they ask for no more than the cash, and return no more than
     the account holds, all together.
@@ -62,12 +64,11 @@ def decide(
         bid = max(base_fee[w], clearing[w]) * terms.bid
         last = -1
         left, purse = 0.0, 0.0
-        for i in range(habits.asset.shape[0]):
+        for j in range(due.shape[0]):
+            i = due[j]
             a = habits.asset[i]
             if a != last:
                 last, left, purse = a, balances[w, terms.custody, a], balances[w, terms.account, a]
-            if (terms.step - habits.phase[i]) % habits.period[i] != 0:
-                continue
             reserve = state.reserves[w, a]
             p = terms.first + i
             index = reserve["liquidity_index"]
@@ -203,13 +204,15 @@ class Lenders(MarketAgent):
 
     def decide(self, view: View) -> Rows:
         """Rows of the lenders who move in this block."""
+        due = np.flatnonzero((view.step - self.habits.phase) % self.habits.period == 0)
+        if due.shape[0] == 0:
+            return NO_ROWS
         terms = Terms(
             self.account, self.market.account, self.market.index, self.first, self.gas, self.bid,
             view.step,
         )  # fmt: skip
         n = decide(
-            self.market.state, self.world.ledger.balances, view.base_fee, view.clearing,
-            self.habits, terms,
-            self.buffer.room(self.asset.shape[0] * view.n_worlds),
+            self.market.state, self.world.ledger.balances, view.base_fee, view.clearing, due,
+            self.habits, terms, self.buffer.room(due.shape[0] * view.n_worlds),
         )  # fmt: skip
         return self.buffer.take(n)

@@ -196,7 +196,8 @@ def test_plain_python_decision_agrees(stage):
     n = decide.py_func(
         people.market.state, model.view.oracle_price, model.view.base_fee, model.view.clearing,
         people.calendar.ranges(model.view.step), people.habits, people.arena["wallet"],
-        people.arena["busy"], type("Terms", (), dict(zip(TERMS, terms, strict=True))), plain,
+        people.arena["busy"], people.bounds,
+        type("Terms", (), dict(zip(TERMS, terms, strict=True))), plain,
     )  # fmt: skip
     assert n == len(rows) > 0
     for name in ("target", "verb", "asset", "amount", "tip", "fee_cap", "arrival", "expires"):
@@ -214,3 +215,19 @@ def test_wallets_are_minted_to_the_population_once(stage):
     assert held[USDC] == pytest.approx(2 * 10.0 * 100_000.0)
     assert isinstance(people, MarketAgent)
     assert BorrowerParams(**(EXACT | shares("repay"))).repay == 1.0
+
+
+def test_the_bounds_pass_over_nobody_who_would_act(make_model, small_crash):
+    """The same rows as when every inspecting borrower is looked at."""
+    outcomes = []
+    for looking_at_all in (False, True):
+        model = make_model(small_crash, 0, 2)
+        people = model.members["borrowers"]
+        for _ in range(model.world.n_steps):
+            if looking_at_all:  # bounds so wide that they exclude nothing
+                people.arena["lowest"][:], people.arena["highest"][:] = 0.0, np.inf
+            model.step()
+        rows = model.world.events.rows()
+        outcomes.append(rows[rows["account"] == people.account])
+    assert len(outcomes[0]) > 20
+    np.testing.assert_array_equal(*outcomes)
