@@ -107,6 +107,21 @@ def at_rest(bounds: Bounds, habits: Habits, w: int, i: int) -> bool:
     return bool(low > habits.trigger[i])
 
 
+@inlined
+def wish(
+    state: PooledState, prices: F64, w: int, p: int, kind: int, weighted: float, debt: float,
+    target: float,
+) -> tuple[int, int, float]:  # fmt: skip
+    """Verb, asset and USD that bring a position to its owner's target health."""
+    if kind == REPAYS:
+        return REPAY, largest(state.debt, w, p, prices), debt - weighted / target
+    a = largest(state.collateral, w, p, prices)
+    threshold = max(state.reserves[w, a]["liquidation_threshold"], 1e-9)
+    if kind == TOP_UP:
+        return SUPPLY, a, (target * debt - weighted) / threshold
+    return WITHDRAW, a, (weighted - target * debt) / threshold
+
+
 @kernel
 def decide(
     state: PooledState, prices: F64, base_fee: F64, clearing: F64, ranges: I64, habits: Habits,
@@ -152,29 +167,10 @@ def decide(
                     debt += state.debt[w, p, a] * bounds.weights[1, a]
                 if debt <= 0.0:
                     continue
-                health = weighted / debt
-                target = habits.target[i]
-                if (health < habits.trigger[i]) == (kind == RELEVERAGE):
+                if (weighted / debt < habits.trigger[i]) == (kind == RELEVERAGE):
                     continue
-                if kind == RELEVERAGE:
-                    a = largest(state.collateral, w, p, prices)
-                    usd = (weighted - target * debt) / max(
-                        state.reserves[w, a]["liquidation_threshold"], 1e-9
-                    )
-                    verb = WITHDRAW
-                else:
-                    if wallet[w, i] <= 0.0:
-                        continue
-                    if kind == TOP_UP:
-                        a = largest(state.collateral, w, p, prices)
-                        usd = (target * debt - weighted) / max(
-                            state.reserves[w, a]["liquidation_threshold"], 1e-9
-                        )
-                        verb = SUPPLY
-                    else:
-                        a = largest(state.debt, w, p, prices)
-                        usd = debt - weighted / target
-                        verb = REPAY
+                verb, a, usd = wish(state, prices, w, p, kind, weighted, debt, habits.target[i])
+                if kind != RELEVERAGE:
                     usd = min(usd, wallet[w, i] * prices[w, a])
                 if usd <= 0.0 or gas_usd > habits.gas_tolerance[i] * usd:
                     continue
