@@ -68,7 +68,7 @@ def test_every_command_composes(arguments: list[str], tmp_path: Path) -> None:
     if "--config-dir" in arguments:
         overrides.append(f"hydra.searchpath=[file://{tmp_path / 'mine'}]")
     if "--multirun" in arguments:
-        overrides = [re.sub(r"(?<==)([^\[,]*),.*", r"\1", item) for item in overrides]
+        overrides = [re.sub(r"(?<==)([^\[{,]*),.*", r"\1", item) for item in overrides]
     with initialize_config_module("conf", version_base=None):
         config = compose("stress", overrides)
         assert OmegaConf.to_container(config, resolve=True)
