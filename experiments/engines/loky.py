@@ -1,7 +1,6 @@
 """Run tasks on this machine's cores, in loky's processes (which come with joblib)."""
 
 import os
-import warnings
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import BrokenExecutor, as_completed
 from typing import Any
@@ -72,15 +71,22 @@ class Loky(Engine):
         if self._executor is None:
             from joblib.externals.loky import ProcessPoolExecutor
 
-            # loky replaces a worker whose memory grew by 300 MB, which a chunk of worlds may well
-            # do; the warning would come from its manager thread and says nothing to a user.
-            warnings.filterwarnings(
-                "ignore", message="A worker stopped while some jobs", category=UserWarning
-            )
             self._executor = ProcessPoolExecutor(
                 max_workers=self.n_workers,
                 env=ONE_THREAD,
-                initializer=enter_worker,
+                initializer=_enter,
                 initargs=(os.getpid(),),
             )
         return self._executor
+
+
+def _enter(parent: int) -> None:
+    """Make the process a worker that may grow.
+
+    loky replaces a worker whose memory grew by 300 MB since its first task, which a chunk of worlds
+    does: the next task would pay for imports and kernels again.
+    """
+    from joblib.externals.loky import process_executor
+
+    process_executor._MAX_MEMORY_LEAK_SIZE = float("inf")
+    enter_worker(parent)
