@@ -311,8 +311,10 @@ class Store:
         """Names of the tables that the run has."""
         return sorted({name for key in self.done() for name in self.header(key)["tables"]})
 
-    def read(self, name: str, columns: Sequence[str] | None = None) -> "pd.DataFrame":
-        """Read one table of the whole run.
+    def read(
+        self, name: str, columns: Sequence[str] | None = None, world: int | None = None
+    ) -> "pd.DataFrame":
+        """Read one table of the whole run, or of one world.
 
         Parameters
         ----------
@@ -320,6 +322,8 @@ class Store:
             Name of the table, as in `worlds`.
         columns : sequence of str, optional
             Columns to read; all when left out.
+        world : int, optional
+            The one world to read; all when left out.
 
         Returns
         -------
@@ -330,12 +334,17 @@ class Store:
         tables = []
         for task in self.manifest()["tasks"]:
             key = task["key"]
+            if world is not None and not task["first"] <= world < task["stop"]:
+                continue
             if self.has(key) and name in self.header(key)["tables"]:
                 tables.append(self._load(key, name, columns))
         if not tables:
             known = ", ".join(self.names()) or "none"
             raise InputError(f"the run {self.folder} has no table {name}: it has {known}")
-        frame = stack(tables).to_pandas()
+        # A text column has few values and up to 10^8 rows.
+        frame = stack(tables).to_pandas(strings_to_categorical=columns is not None)
+        if world is not None:
+            frame = frame[frame["world"] == world]
         order = [column for column in _ORDER if column in frame.columns]
         return frame.sort_values(order, kind="stable", ignore_index=True) if order else frame
 

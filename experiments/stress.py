@@ -208,11 +208,15 @@ def _report(
     """Reduce the parts to summary and page."""
     from experiments.manifest import replace_text
     from experiments.report import stress as report
-    from experiments.summary import dumps, summarise
+    from experiments.summary import dumps, summarise, worst_world
 
     _need_one_world(store, outcome)
-    worlds, series, liquidations = map(store.read, ("worlds", "series", "liquidations"))
+    worlds, series = store.read("worlds"), store.read("series")
+    # All liquidations of a large study do not fit in memory: who, how much, and one world in full.
+    liquidations = store.read("liquidations", ("world", "liquidator", "debt_repaid_usd"))
     summary = summarise(worlds, series, liquidations, seed=config["seed"])
+    del liquidations
+    shown = store.read("liquidations", world=worst_world(worlds))
     replace_text(store.folder / "summary.json", dumps(summary))
     manifest = store.manifest()
     about = {
@@ -224,7 +228,7 @@ def _report(
         "created": manifest.get("begun"),
         "seconds": manifest.get("wall_seconds", outcome.seconds),
     }
-    report.write(store.folder, worlds, series, liquidations, about, summary)
+    report.write(store.folder, worlds, series, shown, about, summary)
     return Study(store.folder, summary, worlds, outcome.worlds - outcome.done)
 
 

@@ -278,3 +278,14 @@ def test_manifest_describes_the_run(tmp_path: Path) -> None:
         (4, 8),
         (8, 10),
     ]
+
+
+def test_one_world_is_read_from_its_own_part(tmp_path: Path) -> None:
+    store = Store(tmp_path / "run")
+    run(FUNCTION, plan({}, 7, 10, 3), store, Serial(), progress=False)
+    whole = store.read("worlds")
+    for world in (0, 5, 9):
+        expected = whole[whole["world"] == world].reset_index(drop=True)
+        pd.testing.assert_frame_equal(
+            store.read("worlds", world=world).reset_index(drop=True), expected
+        )
