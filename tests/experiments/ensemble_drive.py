@@ -1,6 +1,7 @@
 """A command like `experiments.stress`, for tests that kill it: folder, engine, config as JSON."""
 
 import json
+import signal
 import sys
 
 from hydra.utils import instantiate
@@ -10,6 +11,8 @@ from experiments.store import Store
 from sim.errors import FaultlineError
 
 if __name__ == "__main__":
+    # A background job of a script inherits that Ctrl-C is ignored; a terminal's command does not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder, engine, worlds, chunk, config = sys.argv[1:]
     target = f"experiments.engines.{engine}.{engine.title()}"
     options = {} if engine == "serial" else {"n_workers": 2}
