@@ -219,7 +219,7 @@ def _sweep_table(found: dict[str, Any], ran: Sequence[Design], failed: Sequence[
 
     keys = list(dict.fromkeys(key for design in [*ran, *failed] for key in design.own))
     tail = found.get("risk_metric", "mean_usd")
-    heads = ["bad debt, mean", "any bad debt", "liquidated, mean", "borrowing power"]
+    heads = ["bad debt, mean", "over 0.01%", "liquidated, mean", "borrowing power"]
     if tail != "mean_usd":
         heads.insert(1, f"bad debt, {tail[:-4].replace('_', ' ').upper()}")
     table = Table(title="Designs on the same shocks", title_justify="left", header_style="bold")

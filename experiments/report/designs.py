@@ -224,7 +224,11 @@ def trade_off(found: Json, name: str) -> Chart | None:
         "Small differences lie within the noise of the worlds."
     )
     power = np.array([d["borrowing_power"] for d in known])
-    x = charts.axis("borrowing power", tickformat=".1%" if np.ptp(power) > 0.002 else ".2%")
+    margin = max(0.1 * float(np.ptp(power)), 0.005)
+    x = charts.axis(
+        "borrowing power", tickformat=charts.percent_format(power),
+        range=[float(power.min()) - margin, float(power.max()) + margin],
+    )  # fmt: skip
     return Chart(
         key="trade-off", title=f"{name.capitalize()} against borrowing power", caption=caption,
         data=data, layout=charts.layout(x, charts.usd_axis("", rangemode="tozero")), height=400,
