@@ -64,7 +64,12 @@ class Recorder:
         self.initial_prices = self.world.market_price.copy()
         self.initial_balances = self.world.ledger.balances.copy()
         self.initial_supply, self.initial_debt = market.supplied(), market.borrowed()
-        self.initial_collateral_usd = self._collateral_usd()
+        self.initial_collateral_usd: F64 = np.zeros(self.world.n_worlds)
+        self.initial_power_usd: F64 = np.zeros(self.world.n_worlds)
+        collateral_of_borrowers(
+            market.state, self.world.oracle_price, self.initial_collateral_usd,
+            self.initial_power_usd,
+        )  # fmt: skip
         self.totals = new_totals(self.world.n_worlds, market.n_positions)
         self.forget = forget
         self.liquidators = [
@@ -75,12 +80,6 @@ class Recorder:
         self.samples: list[dict[str, Column]] = []
         self.seen: list[Rows] = []
         self.n_parts = 0
-
-    def _collateral_usd(self) -> F64:
-        """Collateral of the positions that owe something, USD, shape (world,)."""
-        out: F64 = np.zeros(self.world.n_worlds)
-        collateral_of_borrowers(self.market.state, self.world.oracle_price, out)
-        return out
 
     # --- while it runs ----------------------------------------------------------------------------
 
@@ -236,9 +235,8 @@ class Recorder:
             "initial_debt_usd": _dot(self.initial_debt, self.initial_prices),
             "final_debt_usd": _dot(market.borrowed(), oracle),
         }
-        columns["borrowing_power"] = columns["initial_debt_usd"] / np.maximum(
-            self.initial_collateral_usd, 1e-9
-        )
+        collateral = np.maximum(self.initial_collateral_usd, 1e-9)
+        columns["borrowing_power"] = self.initial_power_usd / collateral
         for a, asset in enumerate(world.assets):
             start = self.initial_prices[:, a]
             fall = 1.0 - extremes.lowest_price[:, a] / start

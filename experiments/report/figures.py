@@ -288,11 +288,11 @@ def parties(summary: Json) -> Chart | None:
 
 
 def borrowing_power(worlds: "pd.DataFrame") -> Chart | None:
-    """Distribution of debt per dollar of collateral."""
-    caption = "Debt at the start per dollar of collateral: what the rules let borrowers do."
+    """Distribution of what the rules let a dollar of collateral borrow."""
+    caption = "Share of its worth that the borrowers' collateral may borrow under the rules."
     return simple_histogram(
         column(worlds, "borrowing_power"), "borrowing-power", "Borrowing power over worlds",
-        caption, "debt / collateral at the start", ".1%",
+        caption, "LTV-weighted collateral / collateral", ".1%",
     )  # fmt: skip
 
 

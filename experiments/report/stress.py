@@ -149,7 +149,7 @@ def _overview(it: Page, summary: Json) -> None:
             f"{number(sold['mean_n_liquidations'])} liquidations",
         ),
         ("Borrowing power", percent(summary["borrowing_power"]["mean"]["value"]),
-         "debt per dollar of collateral at the start"),
+         "of its worth that collateral may borrow"),
         (
             "Time under water",
             f"{number(water['hours_liquidatable']['mean_hours']['value'])} h",
@@ -263,12 +263,14 @@ def _liquidations(it: Page, ok: "pd.DataFrame", grid: Grid, summary: Json) -> No
 
 def _borrowing_power(it: Page, ok: "pd.DataFrame", summary: Json) -> None:
     power = summary["borrowing_power"]
-    share = summary["bad_debt"]["share_of_initial_debt"]
+    share, book = summary["bad_debt"]["share_of_initial_debt"], summary["book"]
     sentence = (
-        f"A dollar of collateral carried {percent(power['mean']['value'])} of debt at the start, "
-        f"and each $1,000 of that debt left {money(1000.0 * share['value'])} of bad debt on "
-        "average. A rule that lowers the second usually lowers the first: compare designs in "
-        "a multirun sweep before calling one better."
+        f"The rules let a dollar of the borrowers' collateral borrow "
+        f"{percent(power['mean']['value'])} of its worth; at the start it carried "
+        f"{percent(book['initial_debt_usd'] / max(book['initial_collateral_usd'], 1e-9))}. Each "
+        f"$1,000 of that debt left {money(1000.0 * share['value'])} of bad debt on average. "
+        "A rule that lowers the last usually lowers the first: compare designs in a multirun "
+        "sweep before calling one better."
     )
     chart = it.side_by_side(figures.borrowing_power(ok), f"<div>{text(sentence)}</div>")
     lead = "Capital efficiency: how much borrowers get for their collateral."

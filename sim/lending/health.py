@@ -74,12 +74,15 @@ def fill_health(state: PooledState, prices: F64, weights: Rows, out: F64) -> Non
 
 
 @kernel
-def collateral_of_borrowers(state: PooledState, prices: F64, out: F64) -> None:
-    """USD of collateral behind the positions that owe something, shape (world,)."""
-    for w in range(out.shape[0]):
-        total = 0.0
+def collateral_of_borrowers(state: PooledState, prices: F64, total: F64, power: F64) -> None:
+    """Fill collateral of the positions that owe something, and what the LTVs let it borrow.
+
+    `total` and `power`, USD, have shape (world,).
+    """
+    for w in range(total.shape[0]):
+        total[w], power[w] = 0.0, 0.0
         for p in range(state.debt.shape[1]):
-            collateral, _, _, debt = position_values(state, prices, w, p)
+            collateral, _, allowed, debt = position_values(state, prices, w, p)
             if debt > 0.0:
-                total += collateral
-        out[w] = total
+                total[w] += collateral
+                power[w] += allowed
