@@ -39,7 +39,7 @@ BOOK_OPTIONS = (
 FILE_PRICES = "experiments.data.replay_file"
 PRICE_OPTIONS = ("venue", "max_gap", "fill_volatility")  # of the replay, added with +price.
 CHUNK_BYTES = 300e6  # state of one task: larger chunks share more of the cost of a block
-MOST_WORLDS = 512  # per task
+MOST_WORLDS = 256  # per task: beyond it memory grows and speed hardly does
 
 
 class StudyError(FaultlineError, RuntimeError):
