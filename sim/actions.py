@@ -93,6 +93,15 @@ class Reject(IntEnum):
     CANNOT_PAY_GAS = 20
     NOT_COLLATERAL = 21
     BUNDLE_TOO_LONG = 22
+    BAD_PRICE = 23  # not a price of the book's domain and tick
+    BAD_TERMS = 24  # side, time in force, self-trade rule or display size make no sense
+    DUPLICATE_ORDER = 25  # an order with that id is live
+    UNKNOWN_ORDER = 26  # no live order has that id
+    WOULD_TRADE = 27  # a post-only order
+    NOT_FILLABLE = 28  # a fill-or-kill order
+    HALTED = 29  # the book takes no such order in its present phase
+    OUT_OF_BAND = 30
+    BOOK_FULL = 31
 
 
 def new_rows(n: int) -> Rows:

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+import numba.cpython.unsafe.numbers as unsafe
+import numba.extending
 import numpy as np
 from numpy.typing import NDArray
 
@@ -91,3 +93,25 @@ def kernel(function: Function) -> Function:
 def inlined(function: Function) -> Function:
     """Compile a small kernel that other kernels absorb instead of calling."""
     return cast(Function, numba.njit(**_OPTIONS, forceinline=True)(function))
+
+
+def trailing_zeros(word: int) -> int:
+    """Place of the lowest set bit of a 64-bit word that is not 0; one instruction in kernels."""
+    return (int(word) & -int(word)).bit_length() - 1
+
+
+def leading_zeros(word: int) -> int:
+    """Count of zero bits above the highest set bit of a 64-bit word that is not 0."""
+    return 64 - int(word).bit_length()
+
+
+@numba.extending.overload(trailing_zeros, inline="never")
+def _trailing_zeros(word):  # type: ignore[no-untyped-def]
+    del word
+    return lambda word: np.int64(unsafe.trailing_zeros(np.uint64(word)))
+
+
+@numba.extending.overload(leading_zeros, inline="never")
+def _leading_zeros(word):  # type: ignore[no-untyped-def]
+    del word
+    return lambda word: np.int64(unsafe.leading_zeros(np.uint64(word)))

@@ -1,0 +1,1 @@
+"""Order books: the matching kernels, the continuous venue and the batch auction."""

@@ -1,0 +1,130 @@
+"""Uncrossing: all that can trade trades at once, at one price.
+
+The price is the one at which most lots trade; among equals the one that leaves least unmatched;
+among equals the one nearest to the last price. Orders take part in price-time priority, icebergs
+with their hidden part, and the rule of self-trades does not apply. Both sides pay the mean of the
+maker and the taker fee. Source of the rule: the opening and closing auctions of the London Stock
+Exchange (guide to the trading system, maximum execution volume, minimum surplus, reference price);
+uniform-price batches: Budish, Cramton and Shim (2015).
+"""
+
+import numpy as np
+
+from sim.book.accounts import charge, exchange, set_free
+from sim.book.layout import (
+    BASE,
+    BEST,
+    LAST_PRICE,
+    MAKER_FEE,
+    N_PRINTS,
+    SETTLES,
+    TAKER_FEE,
+    VALUE,
+    VOLUME,
+    Book,
+    PrintKind,
+    Side,
+)
+from sim.book.trading import drop_head, show_more, tell
+from sim.kernel import kernel
+
+BUY, SELL = int(Side.BUY), int(Side.SELL)
+AUCTION_TRADE = int(PrintKind.AUCTION_TRADE)
+
+
+@kernel
+def level_total(book: Book, side: int, level: int) -> int:
+    """Lots of a level with the hidden parts of its icebergs."""
+    total = 0
+    slot = book.levels[side * (book.levels.shape[0] >> 1) + level]["head"]
+    while slot >= 0:
+        total += book.orders[slot]["quantity"] + book.orders[slot]["hidden"]
+        slot = book.orders[slot]["next"]
+    return total
+
+
+@kernel
+def clearing(book: Book) -> tuple[int, int]:
+    """Clearing level and lots of an auction held now; (-1, 0) where nothing crosses.
+
+    A price scan: demand at a price is what bids at or above it, supply what asks at or below it.
+    """
+    high, low = book.head[BEST + BUY], book.head[BEST + SELL]
+    demand = 0
+    for level in range(low, high + 1):
+        demand += level_total(book, BUY, level)
+    supply, most, surplus = 0, 0, 0
+    first, last = -1, -1
+    for level in range(low, high + 1):
+        supply += level_total(book, SELL, level)
+        lots, gap = min(demand, supply), abs(demand - supply)
+        if lots > most or (lots == most and gap < surplus):
+            most, surplus, first, last = lots, gap, level, level
+        elif lots == most and gap == surplus:
+            last = level
+        demand -= level_total(book, BUY, level)
+    if most == 0:
+        return -1, 0
+    reference = book.head[LAST_PRICE]
+    if reference == 0:
+        return (first + last) >> 1, most
+    return min(max(reference - book.head[BASE], first), last), most
+
+
+@kernel
+def fill_side(book: Book, side: int, level: int, lots: int) -> None:
+    """Take lots off the first order of a level, which may be complete then."""
+    queue = book.levels[side * (book.levels.shape[0] >> 1) + level]
+    slot = queue["head"]
+    order = book.orders[slot]
+    queue["quantity"] -= lots
+    order["quantity"] -= lots
+    if order["quantity"] == 0:
+        if order["hidden"] > 0:
+            show_more(book, slot, side, level)
+        else:
+            drop_head(book, side, level)
+
+
+@kernel
+def pay(book: Book, buyer: int, seller: int, price: int, lots: int) -> None:
+    """Settle an auction trade between the orders in slots `buyer` and `seller`."""
+    bid, ask = book.orders[buyer], book.orders[seller]
+    before = bid["quantity"] + bid["hidden"]
+    set_free(book, bid["account"], BUY, np.int64(bid["price"]), before, before - lots)
+    before = ask["quantity"] + ask["hidden"]
+    set_free(book, ask["account"], SELL, np.int64(ask["price"]), before, before - lots)
+    value = price * lots
+    rate = (book.head[MAKER_FEE] + book.head[TAKER_FEE]) >> 1
+    exchange(book, bid["account"], ask["account"], value, lots)
+    charge(book, bid["account"], value, rate)
+    charge(book, ask["account"], value, rate)
+
+
+@kernel
+def uncross(book: Book, message: int) -> int:
+    """Trade what has crossed at the clearing price; return the lots traded."""
+    level, total = clearing(book)
+    price = level + book.head[BASE]
+    left = total
+    n_levels = book.levels.shape[0] >> 1
+    while left > 0:
+        high, low = book.head[BEST + BUY], book.head[BEST + SELL]
+        buyer = book.levels[high]["head"]
+        seller = book.levels[n_levels + low]["head"]
+        bid, ask = book.orders[buyer], book.orders[seller]
+        lots = min(min(bid["quantity"], ask["quantity"]), left)
+        line = book.head[N_PRINTS]
+        tell(book, AUCTION_TRADE, message, bid, ask, lots)
+        if book.head[N_PRINTS] > line:
+            book.tape[line]["price"] = price
+        if book.head[SETTLES] != 0:
+            pay(book, buyer, seller, price, lots)
+        fill_side(book, BUY, high, lots)
+        fill_side(book, SELL, low, lots)
+        left -= lots
+        book.head[VOLUME] += lots
+        book.head[VALUE] += price * lots
+    if total > 0:
+        book.head[LAST_PRICE] = price
+    return total

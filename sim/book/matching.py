@@ -1,0 +1,467 @@
+"""Price-time matching: what each message does to a book.
+
+Rules, in the order in which they apply to a new order: its words must make sense; its id must be
+new; the phase must take it; its price must lie within the bands; a post-only order must not trade;
+a fill-or-kill order must be able to trade whole; its owner must be able to pay. Then it trades with
+the best resting orders first, equals in the order of their arrival, at *their* prices, and what is
+left rests, is cancelled, or, having met its owner's own order, goes by the rule of self-trades. A
+trade may trigger stop orders; they trade after the order that triggered them, nearest trigger
+first. A rejected message changes nothing.
+
+The kernels call no allocation and know no time: whoever calls them orders the messages.
+"""
+
+import numpy as np
+
+from sim.actions import Reject
+from sim.book.accounts import affordable, set_free, settle, tie_up
+from sim.book.admission import (
+    bad_terms,
+    bad_time,
+    can_fill,
+    cannot_pay,
+    cannot_replace,
+    limit_level,
+    reaches,
+    would_trade,
+)
+from sim.book.auction import uncross
+from sim.book.ladder import best_far, rest, slide, unlink, unlink_far
+from sim.book.layout import (
+    BAND_HIGH,
+    BAND_LOW,
+    BASE,
+    BEST,
+    FAR_COUNT,
+    HALT_WANTED,
+    LAST_PRICE,
+    N_ORDERS,
+    N_PRINTS,
+    N_STOPS,
+    PHASE,
+    SETTLES,
+    STAMP,
+    VALUE,
+    VOLUME,
+    Book,
+    OrderState,
+    OrderVerb,
+    Outcome,
+    Phase,
+    PrintKind,
+    SelfTrade,
+    Side,
+    TimeInForce,
+)
+from sim.book.registry import discharge, enlist, find, give_slot, take_slot
+from sim.book.stops import await_trigger, due_stop, is_reached, leave_heap
+from sim.book.trading import drop_head, remove, show_more, tell
+from sim.kernel import Rows, inlined, kernel
+
+OK = int(Reject.OK)
+BUY, SELL = int(Side.BUY), int(Side.SELL)
+LIMIT, MARKET = int(OrderVerb.LIMIT), int(OrderVerb.MARKET)
+STOP, STOP_LIMIT = int(OrderVerb.STOP), int(OrderVerb.STOP_LIMIT)
+CANCEL, REDUCE, REPLACE = int(OrderVerb.CANCEL), int(OrderVerb.REDUCE), int(OrderVerb.REPLACE)
+HALT, RESUME = int(OrderVerb.HALT), int(OrderVerb.RESUME)
+GTC = int(TimeInForce.GOOD_TILL_CANCEL)
+IOC = int(TimeInForce.IMMEDIATE_OR_CANCEL)
+FOK = int(TimeInForce.FILL_OR_KILL)
+POST_ONLY = int(TimeInForce.POST_ONLY)
+ALLOW = int(SelfTrade.ALLOW)
+CANCEL_INCOMING = int(SelfTrade.CANCEL_INCOMING)
+CONTINUOUS, AUCTION, CLOSED = int(Phase.CONTINUOUS), int(Phase.AUCTION), int(Phase.CLOSED)
+NONE, ON_BOOK, FILLED = int(Outcome.NONE), int(Outcome.RESTING), int(Outcome.FILLED)
+CANCELLED, AWAITING = int(Outcome.CANCELLED), int(Outcome.WAITING)
+TRADE, SELF_TRADE_CANCEL = int(PrintKind.TRADE), int(PrintKind.SELF_TRADE_CANCEL)
+STOP_TRIGGERED, STOP_CANCELLED = int(PrintKind.STOP_TRIGGERED), int(PrintKind.STOP_CANCELLED)
+RESTING, WAITING = int(OrderState.RESTING), int(OrderState.WAITING)
+UNKNOWN_VERB, BAD_AMOUNT = int(Reject.UNKNOWN_VERB), int(Reject.BAD_AMOUNT)
+NOT_OWNER = int(Reject.NOT_OWNER)
+UNKNOWN_ORDER, DUPLICATE_ORDER = int(Reject.UNKNOWN_ORDER), int(Reject.DUPLICATE_ORDER)
+WOULD_TRADE, NOT_FILLABLE = int(Reject.WOULD_TRADE), int(Reject.NOT_FILLABLE)
+BOOK_FULL, INSUFFICIENT_BALANCE = int(Reject.BOOK_FULL), int(Reject.INSUFFICIENT_BALANCE)
+
+
+@kernel
+def bring_near(book: Book, side: int, price: int) -> bool:
+    """Slide the window to the opposite orders outside it, if an order of `side` may trade there."""
+    other = 1 - side
+    if book.head[FAR_COUNT + other] == 0:
+        return False
+    level = book.head[BEST + other]
+    if 0 <= level < book.levels.shape[0] >> 1:
+        return False
+    best = best_far(book, other)
+    if side == BUY:
+        worst = book.head[BAND_HIGH] if price == 0 else min(price, book.head[BAND_HIGH])
+    else:
+        worst = max(price, book.head[BAND_LOW])
+    if not reaches(side, worst, best):
+        return False
+    slide(book, best - (book.levels.shape[0] >> 2))
+    return True
+
+
+@inlined
+def fill_head(book: Book, taker_slot: int, level: int, lots: int, message: int) -> None:
+    """Trade `lots` with the first order of the level that the taker meets."""
+    taker = book.orders[taker_slot]
+    side = 1 - taker["side"]
+    queue = book.levels[side * (book.levels.shape[0] >> 1) + level]
+    slot = queue["head"]
+    maker = book.orders[slot]
+    price = np.int64(maker["price"])
+    tell(book, TRADE, message, maker, taker, lots)
+    book.head[LAST_PRICE] = price
+    book.head[VOLUME] += lots
+    book.head[VALUE] += price * lots
+    if book.head[SETTLES] != 0:
+        total = maker["quantity"] + maker["hidden"]
+        set_free(book, maker["account"], side, price, total, total - lots)
+        settle(book, 1 - side, maker["account"], taker["account"], price, lots)
+    queue["quantity"] -= lots
+    left = maker["quantity"] - lots
+    maker["quantity"] = left
+    if left > 0:
+        return
+    if maker["hidden"] > 0:
+        show_more(book, slot, side, level)
+        return
+    if book.head[N_PRINTS] > 0:
+        book.tape[book.head[N_PRINTS] - 1]["last"] = 1
+    drop_head(book, side, level)
+
+
+@inlined
+def trade_level(book: Book, slot: int, level: int, left: int, message: int) -> int:
+    """Trade an order with the queue of one level.
+
+    Returns
+    -------
+    int
+        Lots left; negative if the order may trade no further (its owner's own order, no cash).
+    """
+    taker = book.orders[slot]
+    side = 1 - taker["side"]
+    place = side * (book.levels.shape[0] >> 1) + level
+    head = book.levels[place]["head"]
+    while left > 0 and head >= 0:
+        maker = book.orders[head]
+        if taker["stp"] != ALLOW and maker["account"] == taker["account"] >= 0:
+            if taker["stp"] == CANCEL_INCOMING:
+                return -left
+            tell(
+                book, SELF_TRADE_CANCEL, message, maker, taker, maker["quantity"] + maker["hidden"]
+            )
+            remove(book, head)
+        else:
+            lots = min(left, maker["quantity"])
+            if side == SELL and taker["price"] == 0:
+                lots = affordable(book, taker["account"], np.int64(maker["price"]), lots)
+                if lots == 0:
+                    return -left
+            fill_head(book, slot, level, lots, message)
+            left -= lots
+        head = book.levels[place]["head"]
+    return left
+
+
+@inlined
+def match(book: Book, slot: int, message: int) -> int:
+    """Trade an order with what rests against it; `quantity` becomes what is left.
+
+    Returns
+    -------
+    int
+        1 if what is left must not rest, else 0.
+    """
+    taker = book.orders[slot]
+    side = taker["side"]
+    price = np.int64(taker["price"])
+    left = taker["quantity"]
+    limit = limit_level(book, side, price)
+    n_levels = book.levels.shape[0] >> 1
+    while left > 0:
+        best = book.head[BEST + 1 - side]
+        if not reaches(side, limit, best):
+            if 0 <= best < n_levels or not bring_near(book, side, price):
+                break
+            limit = limit_level(book, side, price)
+            continue
+        left = trade_level(book, slot, best, left, message)
+    if left > 0 and price == 0 and 0 <= book.head[BEST + 1 - side] < n_levels:
+        book.head[HALT_WANTED] = 1  # only a band can have stopped it
+    taker["quantity"] = -left if left < 0 else left
+    return 1 if left < 0 else 0
+
+
+@inlined
+def fill_slot(book: Book, slot: int, m: Rows) -> None:
+    """Write a message's order into a slot."""
+    order = book.orders[slot]
+    book.head[STAMP] += 1
+    order["id"] = m["id"]
+    order["quantity"] = m["quantity"]
+    order["hidden"] = 0
+    order["display"] = m["display"]
+    order["stamp"] = book.head[STAMP]
+    order["price"] = m["price"]
+    order["account"] = m["account"]
+    order["trigger"] = m["trigger"]
+    order["side"] = m["side"]
+    order["tif"] = m["tif"]
+    order["stp"] = m["stp"]
+
+
+@inlined
+def settle_in(book: Book, slot: int) -> None:
+    """Let what is left of an order rest, with its cash or lots reserved."""
+    order = book.orders[slot]
+    if book.head[SETTLES] != 0:
+        tie_up(book, order["account"], order["side"], np.int64(order["price"]), order["quantity"])
+    if order["display"] != 0 and order["quantity"] > order["display"]:
+        order["hidden"] = order["quantity"] - order["display"]
+        order["quantity"] = order["display"]
+    rest(book, slot)
+
+
+@inlined
+def enter(book: Book, m: Rows, message: int) -> int:
+    """Take a limit or market order; return why not, or OK."""
+    code = bad_time(book, m)
+    if code != OK:
+        return code
+    may_rest = m["tif"] == GTC or m["tif"] == POST_ONLY
+    continuous = book.head[PHASE] == CONTINUOUS
+    price = np.int64(m["price"])
+    if not continuous:
+        pass
+    elif m["tif"] == POST_ONLY and would_trade(book, m["side"], price):
+        return WOULD_TRADE
+    elif m["tif"] == FOK and not can_fill(book, m, price):
+        return NOT_FILLABLE
+    if book.head[SETTLES] != 0 and (price != 0 or m["side"] == SELL):
+        if cannot_pay(book, m, price, 0):
+            return INSUFFICIENT_BALANCE
+    slot = book.orders.shape[0] - 1
+    if may_rest and price != 0:
+        slot = take_slot(book)
+        if slot < 0:
+            return BOOK_FULL
+    fill_slot(book, slot, m)
+    barred = match(book, slot, message) if continuous else 0
+    left = book.orders[slot]["quantity"]
+    m["filled"] = m["quantity"] - left
+    m["outcome"] = FILLED if left == 0 else CANCELLED
+    if slot == book.orders.shape[0] - 1:
+        return OK
+    if left > 0 and barred == 0:
+        m["outcome"] = ON_BOOK
+        enlist(book, slot)
+        settle_in(book, slot)
+    else:
+        give_slot(book, slot)
+    return OK
+
+
+@kernel
+def activate(book: Book, slot: int, message: int, listed: bool) -> int:
+    """Send a triggered stop order into the market; return the lots that are left of it."""
+    order = book.orders[slot]
+    if listed:
+        leave_heap(book, slot)
+        tell(book, STOP_TRIGGERED, message, order, order, order["quantity"])
+    if book.head[SETTLES] != 0:
+        set_free(
+            book, order["account"], order["side"], np.int64(order["price"]), order["quantity"], 0
+        )
+    dead = order["tif"] == FOK and not can_fill(book, order, np.int64(order["price"]))
+    if order["tif"] == POST_ONLY and would_trade(book, order["side"], np.int64(order["price"])):
+        dead = True
+    barred = 0 if dead else match(book, slot, message)
+    left = order["quantity"]
+    if left == 0:
+        discharge(book, slot)
+    elif dead or barred != 0 or order["price"] == 0 or order["tif"] == IOC or order["tif"] == FOK:
+        tell(book, STOP_CANCELLED, message, order, order, left)
+        discharge(book, slot)
+    else:
+        settle_in(book, slot)
+    return left
+
+
+@kernel
+def enter_stop(book: Book, m: Rows, message: int) -> int:
+    """Take a stop order: it waits, or trades at once if its trigger is reached already."""
+    code = bad_time(book, m)
+    if code != OK:
+        return code
+    price = np.int64(m["price"])
+    if book.head[SETTLES] != 0 and cannot_pay(book, m, price, 0):
+        return INSUFFICIENT_BALANCE
+    slot = take_slot(book)
+    if slot < 0:
+        return BOOK_FULL
+    fill_slot(book, slot, m)
+    enlist(book, slot)
+    if book.head[SETTLES] != 0:
+        tie_up(book, m["account"], m["side"], price, m["quantity"])
+    if book.head[PHASE] == CONTINUOUS and is_reached(book, m["side"], m["trigger"]):
+        order = book.orders[slot]
+        order["state"] = WAITING
+        m["filled"] = m["quantity"] - activate(book, slot, message, False)
+        m["outcome"] = FILLED if m["filled"] == m["quantity"] else CANCELLED
+        if find(book, m["id"]) >= 0:
+            m["outcome"] = ON_BOOK
+    else:
+        await_trigger(book, slot)
+        m["outcome"] = AWAITING
+    return OK
+
+
+@kernel
+def release_stops(book: Book, message: int) -> None:
+    """Trade the stop orders whose trigger is reached, and those that they trigger in turn."""
+    slot = due_stop(book)
+    while slot >= 0:
+        activate(book, slot, message, True)
+        slot = due_stop(book)
+
+
+@inlined
+def cancel(book: Book, m: Rows) -> int:
+    """Take a live order out; `filled` stays 0."""
+    slot = find(book, m["id"])
+    if slot < 0:
+        return UNKNOWN_ORDER
+    if book.orders[slot]["account"] != m["account"]:
+        return NOT_OWNER
+    remove(book, slot)
+    m["outcome"] = CANCELLED
+    return OK
+
+
+@kernel
+def reduce(book: Book, m: Rows) -> int:
+    """Take lots off a live order, hidden ones first; it keeps its place."""
+    slot = find(book, m["id"])
+    if slot < 0:
+        return UNKNOWN_ORDER
+    order = book.orders[slot]
+    if order["account"] != m["account"]:
+        return NOT_OWNER
+    lots = m["quantity"]
+    if lots < 1:
+        return BAD_AMOUNT
+    total = order["quantity"] + order["hidden"]
+    if lots >= total:
+        remove(book, slot)
+        m["outcome"] = CANCELLED
+        return OK
+    if book.head[SETTLES] != 0:
+        price = np.int64(order["price"])
+        set_free(book, order["account"], order["side"], price, total, total - lots)
+    veiled = min(lots, order["hidden"])
+    order["hidden"] -= veiled
+    order["quantity"] -= lots - veiled
+    if order["state"] == RESTING:
+        level = order["price"] - book.head[BASE]
+        place = order["side"] * (book.levels.shape[0] >> 1) + level
+        book.levels[place]["quantity"] -= lots - veiled
+    m["outcome"] = AWAITING if order["state"] == WAITING else ON_BOOK
+    return OK
+
+
+@kernel
+def replace(book: Book, m: Rows, message: int) -> int:
+    """Give a live order a new price and quantity at the back of the queue; it may trade at once."""
+    slot = find(book, m["id"])
+    if slot < 0:
+        return UNKNOWN_ORDER
+    code = cannot_replace(book, m, slot)
+    if code != OK:
+        return code
+    order = book.orders[slot]
+    if book.head[SETTLES] != 0:
+        total = order["quantity"] + order["hidden"]
+        set_free(book, order["account"], order["side"], np.int64(order["price"]), total, 0)
+    if order["state"] == RESTING:
+        unlink(book, slot)
+    else:
+        unlink_far(book, slot)
+    fill_slot(book, slot, m)
+    barred = match(book, slot, message) if book.head[PHASE] == CONTINUOUS else 0
+    left = order["quantity"]
+    m["filled"] = m["quantity"] - left
+    if left > 0 and barred == 0 and m["tif"] != IOC:
+        m["outcome"] = ON_BOOK
+        settle_in(book, slot)
+    else:
+        m["outcome"] = FILLED if left == 0 else CANCELLED
+        discharge(book, slot)
+    return OK
+
+
+@kernel
+def change_phase(book: Book, verb: int, message: int) -> int:
+    """Halt, close or resume matching; resuming trades what has crossed, at one price."""
+    if verb == RESUME:
+        uncross(book, message)
+        book.head[PHASE] = CONTINUOUS
+    else:
+        book.head[PHASE] = AUCTION if verb == HALT else CLOSED
+    book.head[HALT_WANTED] = 0
+    return OK
+
+
+@inlined
+def process(book: Book, m: Rows, message: int) -> None:
+    """Do what one message asks; writes its code, outcome and filled lots."""
+    m["filled"] = 0
+    m["outcome"] = NONE
+    verb = m["verb"]
+    if verb == LIMIT or verb == MARKET or verb == STOP or verb == STOP_LIMIT:
+        code = bad_terms(book, m)
+        if code == OK and find(book, m["id"]) >= 0:
+            code = DUPLICATE_ORDER
+        if code == OK:
+            if verb == LIMIT or verb == MARKET:
+                code = enter(book, m, message)
+            else:
+                code = enter_stop(book, m, message)
+    elif verb == CANCEL:
+        code = cancel(book, m)
+    elif verb == REDUCE:
+        code = reduce(book, m)
+    elif verb == REPLACE:
+        code = replace(book, m, message)
+    elif HALT <= verb <= RESUME:
+        code = change_phase(book, verb, message)
+    else:
+        code = UNKNOWN_VERB
+    m["code"] = code
+    if book.head[N_STOPS] + book.head[N_STOPS + 1] > 0 and book.head[PHASE] == CONTINUOUS:
+        release_stops(book, message)
+
+
+@kernel
+def submit(book: Book, message: Rows) -> None:
+    """Do what one message asks, in one world's book."""
+    process(book, message[0], 0)
+
+
+@kernel
+def run(book: Book, messages: Rows, start: int) -> int:
+    """Do what messages ask, from `start` on, while the tape has room for what they may cause.
+
+    Returns
+    -------
+    int
+        Index of the first message that was not looked at.
+    """
+    for i in range(start, messages.shape[0]):
+        if book.head[N_PRINTS] + book.head[N_ORDERS] >= book.tape.shape[0] and i > start:
+            return i
+        process(book, messages[i], i)
+    return messages.shape[0]
