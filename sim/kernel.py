@@ -95,23 +95,31 @@ def inlined(function: Function) -> Function:
     return cast(Function, numba.njit(**_OPTIONS, forceinline=True)(function))
 
 
-def trailing_zeros(word: int) -> int:
+def word(value: int) -> int:
+    """Make an integer constant that kernels take as an int64 like any other.
+
+    Numba compiles a callee anew for each plain constant that it is called with.
+    """
+    return cast(int, np.int64(value))
+
+
+def trailing_zeros(bits: int) -> int:
     """Place of the lowest set bit of a 64-bit word that is not 0; one instruction in kernels."""
-    return (int(word) & -int(word)).bit_length() - 1
+    return (int(bits) & -int(bits)).bit_length() - 1
 
 
-def leading_zeros(word: int) -> int:
+def leading_zeros(bits: int) -> int:
     """Count of zero bits above the highest set bit of a 64-bit word that is not 0."""
-    return 64 - int(word).bit_length()
+    return 64 - int(bits).bit_length()
 
 
 @numba.extending.overload(trailing_zeros, inline="never")
-def _trailing_zeros(word):  # type: ignore[no-untyped-def]
-    del word
-    return lambda word: np.int64(unsafe.trailing_zeros(np.uint64(word)))
+def _trailing_zeros(bits):  # type: ignore[no-untyped-def]
+    del bits
+    return lambda bits: np.int64(unsafe.trailing_zeros(np.uint64(bits)))
 
 
 @numba.extending.overload(leading_zeros, inline="never")
-def _leading_zeros(word):  # type: ignore[no-untyped-def]
-    del word
-    return lambda word: np.int64(unsafe.leading_zeros(np.uint64(word)))
+def _leading_zeros(bits):  # type: ignore[no-untyped-def]
+    del bits
+    return lambda bits: np.int64(unsafe.leading_zeros(np.uint64(bits)))

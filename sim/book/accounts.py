@@ -8,6 +8,8 @@ Invariants: the sum of all cash and collected fees is constant, and so is the su
 is ever negative; what is reserved is exactly what the live orders need.
 """
 
+import numpy as np
+
 from sim.book.layout import (
     FEE_UNIT,
     FEES,
@@ -18,9 +20,9 @@ from sim.book.layout import (
     Book,
     Side,
 )
-from sim.kernel import inlined
+from sim.kernel import inlined, word
 
-BUY = int(Side.BUY)
+BUY = word(Side.BUY)
 
 
 @inlined
@@ -51,29 +53,33 @@ def free_value(book: Book, account: int, side: int) -> int:
 
 
 @inlined
-def tie_up(book: Book, account: int, side: int, price: int, quantity: int) -> None:
-    """Reserve what an order of `quantity` lots needs."""
-    mine = book.accounts[account]
-    if side == BUY:
-        cash = reserve_for(book, price, quantity)
+def tie_up(book: Book, slot: int) -> None:
+    """Reserve what the order in a slot needs to rest or to wait."""
+    order = book.orders[slot]
+    mine = book.accounts[order["account"]]
+    total = order["quantity"] + order["hidden"]
+    if order["side"] == BUY:
+        cash = reserve_for(book, np.int64(order["price"]), total)
         mine["cash"] -= cash
         mine["cash_reserved"] += cash
     else:
-        mine["lots"] -= quantity
-        mine["lots_reserved"] += quantity
+        mine["lots"] -= total
+        mine["lots_reserved"] += total
 
 
 @inlined
-def set_free(book: Book, account: int, side: int, price: int, before: int, after: int) -> None:
-    """Free what an order no longer needs when its size falls from `before` to `after` lots."""
-    mine = book.accounts[account]
-    if side == BUY:
-        cash = reserve_for(book, price, before) - reserve_for(book, price, after)
+def set_free(book: Book, slot: int, lots: int) -> None:
+    """Free what the order in a slot has reserved for `lots` of the lots that it still has."""
+    order = book.orders[slot]
+    mine = book.accounts[order["account"]]
+    if order["side"] == BUY:
+        price, total = np.int64(order["price"]), order["quantity"] + order["hidden"]
+        cash = reserve_for(book, price, total) - reserve_for(book, price, total - lots)
         mine["cash"] += cash
         mine["cash_reserved"] -= cash
     else:
-        mine["lots"] += before - after
-        mine["lots_reserved"] -= before - after
+        mine["lots"] += lots
+        mine["lots_reserved"] -= lots
 
 
 @inlined

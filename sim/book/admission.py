@@ -28,37 +28,43 @@ from sim.book.layout import (
     Side,
     TimeInForce,
 )
-from sim.kernel import Rows, inlined, kernel
+from sim.kernel import Rows, inlined, kernel, word
 
-OK = int(Reject.OK)
-BUY, SELL = int(Side.BUY), int(Side.SELL)
-MARKET = int(OrderVerb.MARKET)
-STOP, STOP_LIMIT = int(OrderVerb.STOP), int(OrderVerb.STOP_LIMIT)
-GTC = int(TimeInForce.GOOD_TILL_CANCEL)
-IOC = int(TimeInForce.IMMEDIATE_OR_CANCEL)
-FOK = int(TimeInForce.FILL_OR_KILL)
-POST_ONLY = int(TimeInForce.POST_ONLY)
-ALLOW = int(SelfTrade.ALLOW)
-CANCEL_INCOMING = int(SelfTrade.CANCEL_INCOMING)
-CONTINUOUS, AUCTION, CLOSED = int(Phase.CONTINUOUS), int(Phase.AUCTION), int(Phase.CLOSED)
-WAITING = int(OrderState.WAITING)
-BAD_AMOUNT = int(Reject.BAD_AMOUNT)
-BAD_PRICE, BAD_TERMS = int(Reject.BAD_PRICE), int(Reject.BAD_TERMS)
-BAD_TARGET, NOT_OWNER = int(Reject.BAD_TARGET), int(Reject.NOT_OWNER)
-WOULD_TRADE, NOT_FILLABLE = int(Reject.WOULD_TRADE), int(Reject.NOT_FILLABLE)
-HALTED, OUT_OF_BAND = int(Reject.HALTED), int(Reject.OUT_OF_BAND)
-INSUFFICIENT_BALANCE = int(Reject.INSUFFICIENT_BALANCE)
+OK = word(Reject.OK)
+BUY, SELL = word(Side.BUY), word(Side.SELL)
+MARKET = word(OrderVerb.MARKET)
+STOP, STOP_LIMIT = word(OrderVerb.STOP), word(OrderVerb.STOP_LIMIT)
+GTC = word(TimeInForce.GOOD_TILL_CANCEL)
+IOC = word(TimeInForce.IMMEDIATE_OR_CANCEL)
+FOK = word(TimeInForce.FILL_OR_KILL)
+POST_ONLY = word(TimeInForce.POST_ONLY)
+ALLOW = word(SelfTrade.ALLOW)
+CANCEL_INCOMING = word(SelfTrade.CANCEL_INCOMING)
+CONTINUOUS, AUCTION, CLOSED = word(Phase.CONTINUOUS), word(Phase.AUCTION), word(Phase.CLOSED)
+WAITING = word(OrderState.WAITING)
+BAD_AMOUNT = word(Reject.BAD_AMOUNT)
+BAD_PRICE, BAD_TERMS = word(Reject.BAD_PRICE), word(Reject.BAD_TERMS)
+BAD_TARGET, NOT_OWNER = word(Reject.BAD_TARGET), word(Reject.NOT_OWNER)
+WOULD_TRADE, NOT_FILLABLE = word(Reject.WOULD_TRADE), word(Reject.NOT_FILLABLE)
+HALTED, OUT_OF_BAND = word(Reject.HALTED), word(Reject.OUT_OF_BAND)
+INSUFFICIENT_BALANCE = word(Reject.INSUFFICIENT_BALANCE)
+
+
+@inlined
+def worst_price(book: Book, side: int, price: int) -> int:
+    """Worst price that an order may trade at, within the bands; price 0: any."""
+    if side == BUY:
+        return book.head[BAND_HIGH] if price == 0 else min(price, book.head[BAND_HIGH])
+    return max(price, book.head[BAND_LOW])
 
 
 @inlined
 def limit_level(book: Book, side: int, price: int) -> int:
     """Worst level that an order may trade at, within window and bands; price 0: any."""
-    n_levels = book.levels.shape[0] >> 1
+    level = worst_price(book, side, price) - book.head[BASE]
     if side == BUY:
-        worst = book.head[BAND_HIGH] if price == 0 else min(price, book.head[BAND_HIGH])
-        return min(worst - book.head[BASE], n_levels - 1)
-    worst = max(price, book.head[BAND_LOW])
-    return max(worst - book.head[BASE], 0)
+        return min(level, (book.levels.shape[0] >> 1) - 1)
+    return max(level, 0)
 
 
 @inlined
@@ -75,7 +81,7 @@ def bad_terms(book: Book, m: Rows) -> int:
     if not (0 <= m["side"] <= SELL and GTC <= m["tif"] <= POST_ONLY and 0 <= m["stp"] <= 2):
         return BAD_TERMS
     verb = m["verb"]
-    if verb == MARKET or verb == STOP:
+    if verb in (MARKET, STOP):
         if m["price"] != 0:
             return BAD_PRICE
         if m["display"] != 0 or m["tif"] == POST_ONLY:
@@ -84,7 +90,7 @@ def bad_terms(book: Book, m: Rows) -> int:
         return BAD_PRICE
     if not 0 <= m["display"] <= m["quantity"]:
         return BAD_TERMS
-    if (verb == STOP or verb == STOP_LIMIT) and not 1 <= m["trigger"] <= MAX_PRICE:
+    if (verb in (STOP, STOP_LIMIT)) and not 1 <= m["trigger"] <= MAX_PRICE:
         return BAD_PRICE
     if book.head[SETTLES] != 0:
         if not 0 <= m["account"] < book.accounts.shape[0]:
@@ -123,20 +129,23 @@ def would_trade(book: Book, side: int, price: int) -> bool:
 
 
 @kernel
-def fillable_in(book: Book, m: Rows, slot: int, left: int, price: int) -> int:
-    """Lots left of a fill-or-kill order after the orders behind `slot` at one price.
+def fillable_in(
+    book: Book, first: int, price: int, left: int, account: int, self_trade: int
+) -> int:
+    """Lots left of a fill-or-kill order after the orders from slot `first` on, at one price.
 
     Negative where it would run into its owner's own order, and so could not fill.
     """
+    slot = first
     while slot >= 0 and left > 0:
         order = book.orders[slot]
         if order["price"] == price:
-            if m["stp"] != ALLOW and order["account"] == m["account"] >= 0:
-                if m["stp"] == CANCEL_INCOMING:
+            if self_trade != ALLOW and order["account"] == account >= 0:
+                if self_trade == CANCEL_INCOMING:
                     return -1
             else:
                 left = max(left - order["quantity"] - order["hidden"], 0)
-        slot = order["next"]
+        slot = np.int64(order["next"])
     return left
 
 
@@ -147,39 +156,54 @@ def next_far(book: Book, side: int, price: int) -> int:
     slot = book.head[FAR_HEAD + side]
     while slot >= 0:
         other = np.int64(book.orders[slot]["price"])
-        if (other < price) if side == BUY else (other > price):
-            if best == 0 or ((other > best) if side == BUY else (other < best)):
+        if side == BUY:
+            if other < price and other > best:
                 best = other
+        elif other > price and (best == 0 or other < best):
+            best = other
         slot = book.orders[slot]["next"]
     return best
 
 
 @kernel
-def can_fill(book: Book, m: Rows, price: int) -> bool:
+def can_fill(
+    book: Book, side: int, price: int, quantity: int, account: int, self_trade: int
+) -> bool:
     """Whether a fill-or-kill order of limit `price` (0: any) would trade whole."""
-    side = m["side"]
-    left, other = m["quantity"], 1 - m["side"]
+    left, other = quantity, 1 - side
     n_levels = book.levels.shape[0] >> 1
     limit = limit_level(book, side, price)
     level = book.head[BEST + other]
     last = book.head[BASE] - 1 if side == BUY else book.head[BASE] + n_levels
     while 0 <= level < n_levels and reaches(side, limit, level):
         last = level + book.head[BASE]
-        left = fillable_in(book, m, book.levels[other * n_levels + level]["head"], left, last)
+        first = np.int64(book.levels[other * n_levels + level]["head"])
+        left = fillable_in(book, first, last, left, account, self_trade)
         if left <= 0:
             return left == 0
-        level = next_best(book, other, level + (1 if side == BUY else -1))
+        level = next_best(book, other, level + 1 if side == BUY else level - 1)
     if 0 <= level < n_levels or book.head[FAR_COUNT + other] == 0:
         return False
-    worst = price if price != 0 else (MAX_PRICE if side == BUY else 1)
-    worst = min(worst, book.head[BAND_HIGH]) if side == BUY else max(worst, book.head[BAND_LOW])
+    worst = worst_price(book, side, price)
     last = next_far(book, other, last)
     while last != 0 and reaches(side, worst, last):
-        left = fillable_in(book, m, book.head[FAR_HEAD + other], left, last)
+        left = fillable_in(book, book.head[FAR_HEAD + other], last, left, account, self_trade)
         if left <= 0:
             return left == 0
         last = next_far(book, other, last)
     return False
+
+
+@kernel
+def bad_touch(book: Book, m: Rows) -> int:
+    """Return why a post-only order may not rest, or a fill-or-kill order not trade, or OK."""
+    side, price = np.int64(m["side"]), np.int64(m["price"])
+    if m["tif"] == POST_ONLY:
+        return WOULD_TRADE if would_trade(book, side, price) else OK
+    account, rule = np.int64(m["account"]), np.int64(m["stp"])
+    if m["tif"] == FOK and not can_fill(book, side, price, m["quantity"], account, rule):
+        return NOT_FILLABLE
+    return OK
 
 
 @inlined
@@ -208,10 +232,9 @@ def cannot_replace(book: Book, m: Rows, slot: int) -> int:
         return code
     price = np.int64(m["price"])
     if book.head[PHASE] == CONTINUOUS:
-        if m["tif"] == POST_ONLY and would_trade(book, m["side"], price):
-            return WOULD_TRADE
-        if m["tif"] == FOK and not can_fill(book, m, price):
-            return NOT_FILLABLE
+        code = bad_touch(book, m)
+        if code != OK:
+            return code
     if book.head[SETTLES] != 0:
         total = order["quantity"] + order["hidden"]
         old = total if m["side"] == SELL else reserve_for(book, np.int64(order["price"]), total)

@@ -26,10 +26,10 @@ from sim.book.layout import (
     Side,
 )
 from sim.book.trading import drop_head, show_more, tell
-from sim.kernel import kernel
+from sim.kernel import kernel, word
 
-BUY, SELL = int(Side.BUY), int(Side.SELL)
-AUCTION_TRADE = int(PrintKind.AUCTION_TRADE)
+BUY, SELL = word(Side.BUY), word(Side.SELL)
+AUCTION_TRADE = word(PrintKind.AUCTION_TRADE)
 
 
 @kernel
@@ -45,7 +45,7 @@ def level_total(book: Book, side: int, level: int) -> int:
 
 @kernel
 def clearing(book: Book) -> tuple[int, int]:
-    """Clearing level and lots of an auction held now; (-1, 0) where nothing crosses.
+    """Find the clearing level and lots of an auction held now; (-1, 0) where nothing crosses.
 
     A price scan: demand at a price is what bids at or above it, supply what asks at or below it.
     """
@@ -75,7 +75,7 @@ def clearing(book: Book) -> tuple[int, int]:
 def fill_side(book: Book, side: int, level: int, lots: int) -> None:
     """Take lots off the first order of a level, which may be complete then."""
     queue = book.levels[side * (book.levels.shape[0] >> 1) + level]
-    slot = queue["head"]
+    slot = np.int64(queue["head"])
     order = book.orders[slot]
     queue["quantity"] -= lots
     order["quantity"] -= lots
@@ -90,10 +90,8 @@ def fill_side(book: Book, side: int, level: int, lots: int) -> None:
 def pay(book: Book, buyer: int, seller: int, price: int, lots: int) -> None:
     """Settle an auction trade between the orders in slots `buyer` and `seller`."""
     bid, ask = book.orders[buyer], book.orders[seller]
-    before = bid["quantity"] + bid["hidden"]
-    set_free(book, bid["account"], BUY, np.int64(bid["price"]), before, before - lots)
-    before = ask["quantity"] + ask["hidden"]
-    set_free(book, ask["account"], SELL, np.int64(ask["price"]), before, before - lots)
+    set_free(book, buyer, lots)
+    set_free(book, seller, lots)
     value = price * lots
     rate = (book.head[MAKER_FEE] + book.head[TAKER_FEE]) >> 1
     exchange(book, bid["account"], ask["account"], value, lots)
@@ -110,8 +108,8 @@ def uncross(book: Book, message: int) -> int:
     n_levels = book.levels.shape[0] >> 1
     while left > 0:
         high, low = book.head[BEST + BUY], book.head[BEST + SELL]
-        buyer = book.levels[high]["head"]
-        seller = book.levels[n_levels + low]["head"]
+        buyer = np.int64(book.levels[high]["head"])
+        seller = np.int64(book.levels[n_levels + low]["head"])
         bid, ask = book.orders[buyer], book.orders[seller]
         lots = min(min(bid["quantity"], ask["quantity"]), left)
         line = book.head[N_PRINTS]

@@ -14,17 +14,13 @@ from sim.book.layout import (
     BAND_LOW,
     BASE,
     BEST,
-    FAR_COUNT,
     FAR_HEAD,
     FAR_TAIL,
     FEE_UNIT,
     FREE_SLOT,
     LEVEL,
-    LOST_PRINTS,
     MAKER_FEE,
     MAX_PRICE,
-    MESSAGE,
-    N_PRINTS,
     ORDER,
     PRINT,
     RESERVE_FEE,
@@ -32,17 +28,13 @@ from sim.book.layout import (
     TABLE_SHIFT,
     TAKER_FEE,
     Book,
-    OrderVerb,
-    SelfTrade,
     Side,
-    TimeInForce,
     shapes,
 )
-from sim.book.matching import run, submit
-from sim.errors import ConfigError, InputError
-from sim.kernel import I64, Rows
+from sim.errors import ConfigError
+from sim.kernel import word
 
-BUY, SELL = int(Side.BUY), int(Side.SELL)
+BUY, SELL = word(Side.BUY), word(Side.SELL)
 _KINDS: dict[str, Any] = {
     "head": np.int64, "orders": ORDER, "levels": LEVEL, "bits": np.uint64, "table": np.int32,
     "stops": np.int32, "accounts": ACCOUNT, "tape": PRINT,
@@ -59,7 +51,10 @@ def fee_units(name: str, fee_bps: float) -> int:
 
 def open_book(book: Book, taker_fee_bps: float = 0.0, maker_fee_bps: float = 0.0) -> None:
     """Make arrays an empty book: one world's, or with a first axis world, many."""
-    taker, maker = fee_units("taker_fee_bps", taker_fee_bps), fee_units("maker_fee_bps", maker_fee_bps)
+    taker, maker = (
+        fee_units("taker_fee_bps", taker_fee_bps),
+        fee_units("maker_fee_bps", maker_fee_bps),
+    )
     if taker < 0 or taker + maker < 0:
         raise ConfigError(
             f"fees must not pay more than they take, got taker_fee_bps={taker_fee_bps:g} and "
@@ -71,8 +66,8 @@ def open_book(book: Book, taker_fee_bps: float = 0.0, maker_fee_bps: float = 0.0
     n_levels = book.levels.shape[-1] // 2
     head[..., BEST + BUY] = -1
     head[..., BEST + SELL] = n_levels
-    for word in (FAR_HEAD, FAR_TAIL):
-        head[..., word : word + 2] = -1
+    for pair in (FAR_HEAD, FAR_TAIL):
+        head[..., pair : pair + 2] = -1
     head[..., FREE_SLOT] = -1
     head[..., BAND_LOW], head[..., BAND_HIGH] = 1, MAX_PRICE
     head[..., TAKER_FEE], head[..., MAKER_FEE] = taker, maker

@@ -17,10 +17,11 @@ from sim.book.layout import (
     OrderState,
     Side,
 )
-from sim.kernel import U64, inlined, kernel, leading_zeros, trailing_zeros
+from sim.kernel import U64, inlined, kernel, leading_zeros, trailing_zeros, word
 
-BUY, SELL = int(Side.BUY), int(Side.SELL)
-RESTING, FAR = int(OrderState.RESTING), int(OrderState.FAR)
+BUY, SELL = word(Side.BUY), word(Side.SELL)
+RESTING, FAR = word(OrderState.RESTING), word(OrderState.FAR)
+ZERO = word(0)
 ONE = np.uint64(1)
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
@@ -105,7 +106,7 @@ def append(book: Book, side: int, level: int, slot: int) -> None:
     order = book.orders[slot]
     n_levels = book.levels.shape[0] >> 1
     queue = book.levels[side * n_levels + level]
-    tail = queue["tail"]
+    tail = np.int64(queue["tail"])
     order["state"] = RESTING
     order["next"] = -1
     order["prev"] = tail
@@ -136,10 +137,10 @@ def empty(book: Book, side: int, level: int) -> None:
 def unlink(book: Book, slot: int) -> None:
     """Take an order out of the queue of its level."""
     order = book.orders[slot]
-    side = order["side"]
+    side = np.int64(order["side"])
     level = order["price"] - book.head[BASE]
     queue = book.levels[side * (book.levels.shape[0] >> 1) + level]
-    after, before = order["next"], order["prev"]
+    after, before = np.int64(order["next"]), np.int64(order["prev"])
     queue["quantity"] -= order["quantity"]
     if before >= 0:
         book.orders[before]["next"] = after
@@ -157,7 +158,7 @@ def unlink(book: Book, slot: int) -> None:
 def append_far(book: Book, slot: int) -> None:
     """Put an order at the end of the list of orders outside the window."""
     order = book.orders[slot]
-    side = order["side"]
+    side = np.int64(order["side"])
     tail = book.head[FAR_TAIL + side]
     order["state"] = FAR
     order["next"] = -1
@@ -174,7 +175,8 @@ def append_far(book: Book, slot: int) -> None:
 def unlink_far(book: Book, slot: int) -> None:
     """Take an order out of the list of orders outside the window."""
     order = book.orders[slot]
-    side, after, before = order["side"], order["next"], order["prev"]
+    side = np.int64(order["side"])
+    after, before = np.int64(order["next"]), np.int64(order["prev"])
     if before >= 0:
         book.orders[before]["next"] = after
     else:
@@ -205,9 +207,9 @@ def move_level(book: Book, side: int, source: int, target: int) -> None:
         new["quantity"] = quantity
         mark(book.bits, start, words, target)
         return
-    slot = head
+    slot = np.int64(head)
     while slot >= 0:
-        after = book.orders[slot]["next"]
+        after = np.int64(book.orders[slot]["next"])
         append_far(book, slot)
         slot = after
 
@@ -221,7 +223,7 @@ def slide(book: Book, base: int) -> None:
     for side in range(2):
         start = side * (words + (words >> 6))
         if shift > 0:  # towards lower levels: the lowest first, so that none meets another
-            level = level_above(book.bits, start, words, 0)
+            level = level_above(book.bits, start, words, ZERO)
             while level < n_levels:
                 move_level(book, side, level, level - shift)
                 level = level_above(book.bits, start, words, level + 1)
@@ -231,12 +233,12 @@ def slide(book: Book, base: int) -> None:
                 move_level(book, side, level, level - shift)
                 level = level_below(book.bits, start, words, level - 1)
     book.head[BASE] = base
-    book.head[BEST + BUY] = level_below(book.bits, 0, words, n_levels - 1)
-    book.head[BEST + SELL] = level_above(book.bits, words + (words >> 6), words, 0)
+    book.head[BEST + BUY] = level_below(book.bits, ZERO, words, n_levels - 1)
+    book.head[BEST + SELL] = level_above(book.bits, words + (words >> 6), words, ZERO)
     for side in range(2):
         slot = book.head[FAR_HEAD + side]
         while slot >= 0:
-            after = book.orders[slot]["next"]
+            after = np.int64(book.orders[slot]["next"])
             level = book.orders[slot]["price"] - base
             if 0 <= level < n_levels:
                 unlink_far(book, slot)
@@ -270,7 +272,7 @@ def best_price(book: Book, side: int) -> int:
 def rest(book: Book, slot: int) -> None:
     """Queue an order at its price: in the window, which may slide for it, or in the far list."""
     order = book.orders[slot]
-    side = order["side"]
+    side = np.int64(order["side"])
     n_levels = book.levels.shape[0] >> 1
     level = order["price"] - book.head[BASE]
     if 0 <= level < n_levels:

@@ -18,18 +18,18 @@ from sim.book.accounts import affordable, set_free, settle, tie_up
 from sim.book.admission import (
     bad_terms,
     bad_time,
+    bad_touch,
     can_fill,
     cannot_pay,
     cannot_replace,
     limit_level,
     reaches,
+    worst_price,
     would_trade,
 )
 from sim.book.auction import uncross
 from sim.book.ladder import best_far, rest, slide, unlink, unlink_far
 from sim.book.layout import (
-    BAND_HIGH,
-    BAND_LOW,
     BASE,
     BEST,
     FAR_COUNT,
@@ -56,31 +56,32 @@ from sim.book.layout import (
 from sim.book.registry import discharge, enlist, find, give_slot, take_slot
 from sim.book.stops import await_trigger, due_stop, is_reached, leave_heap
 from sim.book.trading import drop_head, remove, show_more, tell
-from sim.kernel import Rows, inlined, kernel
+from sim.kernel import Rows, inlined, kernel, word
 
-OK = int(Reject.OK)
-BUY, SELL = int(Side.BUY), int(Side.SELL)
-LIMIT, MARKET = int(OrderVerb.LIMIT), int(OrderVerb.MARKET)
-STOP, STOP_LIMIT = int(OrderVerb.STOP), int(OrderVerb.STOP_LIMIT)
-CANCEL, REDUCE, REPLACE = int(OrderVerb.CANCEL), int(OrderVerb.REDUCE), int(OrderVerb.REPLACE)
-HALT, RESUME = int(OrderVerb.HALT), int(OrderVerb.RESUME)
-GTC = int(TimeInForce.GOOD_TILL_CANCEL)
-IOC = int(TimeInForce.IMMEDIATE_OR_CANCEL)
-FOK = int(TimeInForce.FILL_OR_KILL)
-POST_ONLY = int(TimeInForce.POST_ONLY)
-ALLOW = int(SelfTrade.ALLOW)
-CANCEL_INCOMING = int(SelfTrade.CANCEL_INCOMING)
-CONTINUOUS, AUCTION, CLOSED = int(Phase.CONTINUOUS), int(Phase.AUCTION), int(Phase.CLOSED)
-NONE, ON_BOOK, FILLED = int(Outcome.NONE), int(Outcome.RESTING), int(Outcome.FILLED)
-CANCELLED, AWAITING = int(Outcome.CANCELLED), int(Outcome.WAITING)
-TRADE, SELF_TRADE_CANCEL = int(PrintKind.TRADE), int(PrintKind.SELF_TRADE_CANCEL)
-STOP_TRIGGERED, STOP_CANCELLED = int(PrintKind.STOP_TRIGGERED), int(PrintKind.STOP_CANCELLED)
-RESTING, WAITING = int(OrderState.RESTING), int(OrderState.WAITING)
-UNKNOWN_VERB, BAD_AMOUNT = int(Reject.UNKNOWN_VERB), int(Reject.BAD_AMOUNT)
-NOT_OWNER = int(Reject.NOT_OWNER)
-UNKNOWN_ORDER, DUPLICATE_ORDER = int(Reject.UNKNOWN_ORDER), int(Reject.DUPLICATE_ORDER)
-WOULD_TRADE, NOT_FILLABLE = int(Reject.WOULD_TRADE), int(Reject.NOT_FILLABLE)
-BOOK_FULL, INSUFFICIENT_BALANCE = int(Reject.BOOK_FULL), int(Reject.INSUFFICIENT_BALANCE)
+ZERO = word(0)
+OK = word(Reject.OK)
+BUY, SELL = word(Side.BUY), word(Side.SELL)
+LIMIT, MARKET = word(OrderVerb.LIMIT), word(OrderVerb.MARKET)
+STOP, STOP_LIMIT = word(OrderVerb.STOP), word(OrderVerb.STOP_LIMIT)
+CANCEL, REDUCE, REPLACE = word(OrderVerb.CANCEL), word(OrderVerb.REDUCE), word(OrderVerb.REPLACE)
+HALT, RESUME = word(OrderVerb.HALT), word(OrderVerb.RESUME)
+GTC = word(TimeInForce.GOOD_TILL_CANCEL)
+IOC = word(TimeInForce.IMMEDIATE_OR_CANCEL)
+FOK = word(TimeInForce.FILL_OR_KILL)
+POST_ONLY = word(TimeInForce.POST_ONLY)
+ALLOW = word(SelfTrade.ALLOW)
+CANCEL_INCOMING = word(SelfTrade.CANCEL_INCOMING)
+CONTINUOUS, AUCTION, CLOSED = word(Phase.CONTINUOUS), word(Phase.AUCTION), word(Phase.CLOSED)
+NONE, ON_BOOK, FILLED = word(Outcome.NONE), word(Outcome.RESTING), word(Outcome.FILLED)
+CANCELLED, AWAITING = word(Outcome.CANCELLED), word(Outcome.WAITING)
+TRADE, SELF_TRADE_CANCEL = word(PrintKind.TRADE), word(PrintKind.SELF_TRADE_CANCEL)
+STOP_TRIGGERED, STOP_CANCELLED = word(PrintKind.STOP_TRIGGERED), word(PrintKind.STOP_CANCELLED)
+RESTING, WAITING = word(OrderState.RESTING), word(OrderState.WAITING)
+UNKNOWN_VERB, BAD_AMOUNT = word(Reject.UNKNOWN_VERB), word(Reject.BAD_AMOUNT)
+NOT_OWNER = word(Reject.NOT_OWNER)
+UNKNOWN_ORDER, DUPLICATE_ORDER = word(Reject.UNKNOWN_ORDER), word(Reject.DUPLICATE_ORDER)
+WOULD_TRADE, NOT_FILLABLE = word(Reject.WOULD_TRADE), word(Reject.NOT_FILLABLE)
+BOOK_FULL, INSUFFICIENT_BALANCE = word(Reject.BOOK_FULL), word(Reject.INSUFFICIENT_BALANCE)
 
 
 @kernel
@@ -93,11 +94,7 @@ def bring_near(book: Book, side: int, price: int) -> bool:
     if 0 <= level < book.levels.shape[0] >> 1:
         return False
     best = best_far(book, other)
-    if side == BUY:
-        worst = book.head[BAND_HIGH] if price == 0 else min(price, book.head[BAND_HIGH])
-    else:
-        worst = max(price, book.head[BAND_LOW])
-    if not reaches(side, worst, best):
+    if not reaches(side, worst_price(book, side, price), best):
         return False
     slide(book, best - (book.levels.shape[0] >> 2))
     return True
@@ -107,9 +104,9 @@ def bring_near(book: Book, side: int, price: int) -> bool:
 def fill_head(book: Book, taker_slot: int, level: int, lots: int, message: int) -> None:
     """Trade `lots` with the first order of the level that the taker meets."""
     taker = book.orders[taker_slot]
-    side = 1 - taker["side"]
+    side = 1 - np.int64(taker["side"])
     queue = book.levels[side * (book.levels.shape[0] >> 1) + level]
-    slot = queue["head"]
+    slot = np.int64(queue["head"])
     maker = book.orders[slot]
     price = np.int64(maker["price"])
     tell(book, TRADE, message, maker, taker, lots)
@@ -117,8 +114,7 @@ def fill_head(book: Book, taker_slot: int, level: int, lots: int, message: int) 
     book.head[VOLUME] += lots
     book.head[VALUE] += price * lots
     if book.head[SETTLES] != 0:
-        total = maker["quantity"] + maker["hidden"]
-        set_free(book, maker["account"], side, price, total, total - lots)
+        set_free(book, slot, lots)
         settle(book, 1 - side, maker["account"], taker["account"], price, lots)
     queue["quantity"] -= lots
     left = maker["quantity"] - lots
@@ -143,9 +139,9 @@ def trade_level(book: Book, slot: int, level: int, left: int, message: int) -> i
         Lots left; negative if the order may trade no further (its owner's own order, no cash).
     """
     taker = book.orders[slot]
-    side = 1 - taker["side"]
+    side = 1 - np.int64(taker["side"])
     place = side * (book.levels.shape[0] >> 1) + level
-    head = book.levels[place]["head"]
+    head = np.int64(book.levels[place]["head"])
     while left > 0 and head >= 0:
         maker = book.orders[head]
         if taker["stp"] != ALLOW and maker["account"] == taker["account"] >= 0:
@@ -163,7 +159,7 @@ def trade_level(book: Book, slot: int, level: int, left: int, message: int) -> i
                     return -left
             fill_head(book, slot, level, lots, message)
             left -= lots
-        head = book.levels[place]["head"]
+        head = np.int64(book.levels[place]["head"])
     return left
 
 
@@ -177,7 +173,7 @@ def match(book: Book, slot: int, message: int) -> int:
         1 if what is left must not rest, else 0.
     """
     taker = book.orders[slot]
-    side = taker["side"]
+    side = np.int64(taker["side"])
     price = np.int64(taker["price"])
     left = taker["quantity"]
     limit = limit_level(book, side, price)
@@ -219,7 +215,7 @@ def settle_in(book: Book, slot: int) -> None:
     """Let what is left of an order rest, with its cash or lots reserved."""
     order = book.orders[slot]
     if book.head[SETTLES] != 0:
-        tie_up(book, order["account"], order["side"], np.int64(order["price"]), order["quantity"])
+        tie_up(book, slot)
     if order["display"] != 0 and order["quantity"] > order["display"]:
         order["hidden"] = order["quantity"] - order["display"]
         order["quantity"] = order["display"]
@@ -237,13 +233,13 @@ def enter(book: Book, m: Rows, message: int) -> int:
     price = np.int64(m["price"])
     if not continuous:
         pass
-    elif m["tif"] == POST_ONLY and would_trade(book, m["side"], price):
-        return WOULD_TRADE
-    elif m["tif"] == FOK and not can_fill(book, m, price):
-        return NOT_FILLABLE
-    if book.head[SETTLES] != 0 and (price != 0 or m["side"] == SELL):
-        if cannot_pay(book, m, price, 0):
-            return INSUFFICIENT_BALANCE
+    elif m["tif"] == FOK or m["tif"] == POST_ONLY:
+        code = bad_touch(book, m)
+        if code != OK:
+            return code
+    pays = book.head[SETTLES] != 0 and (price != 0 or m["side"] == SELL)
+    if pays and cannot_pay(book, m, price, ZERO):
+        return INSUFFICIENT_BALANCE
     slot = book.orders.shape[0] - 1
     if may_rest and price != 0:
         slot = take_slot(book)
@@ -266,19 +262,21 @@ def enter(book: Book, m: Rows, message: int) -> int:
 
 
 @kernel
-def activate(book: Book, slot: int, message: int, listed: bool) -> int:
+def activate(book: Book, slot: int, message: int) -> int:
     """Send a triggered stop order into the market; return the lots that are left of it."""
     order = book.orders[slot]
-    if listed:
+    if order["state"] == WAITING:
         leave_heap(book, slot)
         tell(book, STOP_TRIGGERED, message, order, order, order["quantity"])
     if book.head[SETTLES] != 0:
-        set_free(
-            book, order["account"], order["side"], np.int64(order["price"]), order["quantity"], 0
-        )
-    dead = order["tif"] == FOK and not can_fill(book, order, np.int64(order["price"]))
-    if order["tif"] == POST_ONLY and would_trade(book, order["side"], np.int64(order["price"])):
-        dead = True
+        set_free(book, slot, order["quantity"])
+    side, price = np.int64(order["side"]), np.int64(order["price"])
+    dead = False
+    if order["tif"] == FOK:
+        account, rule = np.int64(order["account"]), np.int64(order["stp"])
+        dead = not can_fill(book, side, price, order["quantity"], account, rule)
+    elif order["tif"] == POST_ONLY:
+        dead = would_trade(book, side, price)
     barred = 0 if dead else match(book, slot, message)
     left = order["quantity"]
     if left == 0:
@@ -298,7 +296,7 @@ def enter_stop(book: Book, m: Rows, message: int) -> int:
     if code != OK:
         return code
     price = np.int64(m["price"])
-    if book.head[SETTLES] != 0 and cannot_pay(book, m, price, 0):
+    if book.head[SETTLES] != 0 and cannot_pay(book, m, price, ZERO):
         return INSUFFICIENT_BALANCE
     slot = take_slot(book)
     if slot < 0:
@@ -306,11 +304,11 @@ def enter_stop(book: Book, m: Rows, message: int) -> int:
     fill_slot(book, slot, m)
     enlist(book, slot)
     if book.head[SETTLES] != 0:
-        tie_up(book, m["account"], m["side"], price, m["quantity"])
-    if book.head[PHASE] == CONTINUOUS and is_reached(book, m["side"], m["trigger"]):
-        order = book.orders[slot]
-        order["state"] = WAITING
-        m["filled"] = m["quantity"] - activate(book, slot, message, False)
+        tie_up(book, slot)
+    if book.head[PHASE] == CONTINUOUS and is_reached(
+        book, np.int64(m["side"]), np.int64(m["trigger"])
+    ):
+        m["filled"] = m["quantity"] - activate(book, slot, message)
         m["outcome"] = FILLED if m["filled"] == m["quantity"] else CANCELLED
         if find(book, m["id"]) >= 0:
             m["outcome"] = ON_BOOK
@@ -325,7 +323,7 @@ def release_stops(book: Book, message: int) -> None:
     """Trade the stop orders whose trigger is reached, and those that they trigger in turn."""
     slot = due_stop(book)
     while slot >= 0:
-        activate(book, slot, message, True)
+        activate(book, slot, message)
         slot = due_stop(book)
 
 
@@ -360,8 +358,7 @@ def reduce(book: Book, m: Rows) -> int:
         m["outcome"] = CANCELLED
         return OK
     if book.head[SETTLES] != 0:
-        price = np.int64(order["price"])
-        set_free(book, order["account"], order["side"], price, total, total - lots)
+        set_free(book, slot, lots)
     veiled = min(lots, order["hidden"])
     order["hidden"] -= veiled
     order["quantity"] -= lots - veiled
@@ -384,8 +381,7 @@ def replace(book: Book, m: Rows, message: int) -> int:
         return code
     order = book.orders[slot]
     if book.head[SETTLES] != 0:
-        total = order["quantity"] + order["hidden"]
-        set_free(book, order["account"], order["side"], np.int64(order["price"]), total, 0)
+        set_free(book, slot, order["quantity"] + order["hidden"])
     if order["state"] == RESTING:
         unlink(book, slot)
     else:
@@ -415,18 +411,18 @@ def change_phase(book: Book, verb: int, message: int) -> int:
     return OK
 
 
-@inlined
+@kernel
 def process(book: Book, m: Rows, message: int) -> None:
     """Do what one message asks; writes its code, outcome and filled lots."""
     m["filled"] = 0
     m["outcome"] = NONE
     verb = m["verb"]
-    if verb == LIMIT or verb == MARKET or verb == STOP or verb == STOP_LIMIT:
+    if verb in (LIMIT, MARKET, STOP, STOP_LIMIT):
         code = bad_terms(book, m)
         if code == OK and find(book, m["id"]) >= 0:
             code = DUPLICATE_ORDER
         if code == OK:
-            if verb == LIMIT or verb == MARKET:
+            if verb in (LIMIT, MARKET):
                 code = enter(book, m, message)
             else:
                 code = enter_stop(book, m, message)

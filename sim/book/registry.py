@@ -7,9 +7,9 @@ tombstones, so the table never ages. An entry is a slot alone; the id is compare
 import numpy as np
 
 from sim.book.layout import FREE_SLOT, LOW_WATER, N_ORDERS, TABLE_SHIFT, Book, OrderState
-from sim.kernel import inlined
+from sim.kernel import inlined, word
 
-FREE = int(OrderState.FREE)
+FREE = word(OrderState.FREE)
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: multiplicative hashing
 
 
@@ -24,10 +24,10 @@ def find(book: Book, order_id: int) -> int:
     """Slot of a live order; -1 if there is none with that id."""
     mask = book.table.shape[0] - 1
     entry = home(book, order_id)
-    slot = book.table[entry]
+    slot = np.int64(book.table[entry])
     while slot >= 0 and book.orders[slot]["id"] != order_id:
         entry = (entry + 1) & mask
-        slot = book.table[entry]
+        slot = np.int64(book.table[entry])
     return slot
 
 

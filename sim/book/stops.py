@@ -4,11 +4,13 @@ A buy stop triggers at or above its trigger price, a sell stop at or below; near
 the order of arrival. An order knows its place in the heap (`next`), so a cancel costs a logarithm.
 """
 
-from sim.book.layout import LAST_PRICE, N_STOPS, Book, OrderState, Side
-from sim.kernel import inlined, kernel
+import numpy as np
 
-BUY = int(Side.BUY)
-WAITING = int(OrderState.WAITING)
+from sim.book.layout import LAST_PRICE, N_STOPS, Book, OrderState, Side
+from sim.kernel import inlined, kernel, word
+
+BUY = word(Side.BUY)
+WAITING = word(OrderState.WAITING)
 
 
 @inlined
@@ -32,12 +34,12 @@ def sift(book: Book, side: int, place: int) -> None:
     """Bring the entry at `place` to where it belongs."""
     start = side * (book.stops.shape[0] >> 1)
     n = book.head[N_STOPS + side]
-    slot = book.stops[start + place]
+    slot = np.int64(book.stops[start + place])
     while place > 0:
         parent = (place - 1) >> 1
         if not sooner(book, side, slot, book.stops[start + parent]):
             break
-        put(book, start, place, book.stops[start + parent])
+        put(book, start, place, np.int64(book.stops[start + parent]))
         place = parent
     while True:
         child = 2 * place + 1
@@ -49,7 +51,7 @@ def sift(book: Book, side: int, place: int) -> None:
             child += 1
         if not sooner(book, side, book.stops[start + child], slot):
             break
-        put(book, start, place, book.stops[start + child])
+        put(book, start, place, np.int64(book.stops[start + child]))
         place = child
     put(book, start, place, slot)
 
@@ -58,7 +60,7 @@ def sift(book: Book, side: int, place: int) -> None:
 def await_trigger(book: Book, slot: int) -> None:
     """Add an order to its side's heap."""
     order = book.orders[slot]
-    side = order["side"]
+    side = np.int64(order["side"])
     order["state"] = WAITING
     place = book.head[N_STOPS + side]
     book.head[N_STOPS + side] = place + 1
@@ -69,12 +71,12 @@ def await_trigger(book: Book, slot: int) -> None:
 @kernel
 def leave_heap(book: Book, slot: int) -> None:
     """Take an order out of its side's heap."""
-    side, place = book.orders[slot]["side"], book.orders[slot]["next"]
+    side, place = np.int64(book.orders[slot]["side"]), np.int64(book.orders[slot]["next"])
     start = side * (book.stops.shape[0] >> 1)
     book.head[N_STOPS + side] -= 1
     n = book.head[N_STOPS + side]
     if place < n:
-        put(book, start, place, book.stops[start + n])
+        put(book, start, place, np.int64(book.stops[start + n]))
         sift(book, side, place)
 
 
@@ -92,7 +94,7 @@ def due_stop(book: Book) -> int:
     """Slot of the next stop order to trigger, buys first; -1 if none is due."""
     for side in range(2):
         if book.head[N_STOPS + side] > 0:
-            slot = book.stops[side * (book.stops.shape[0] >> 1)]
-            if is_reached(book, side, book.orders[slot]["trigger"]):
+            slot = np.int64(book.stops[side * (book.stops.shape[0] >> 1)])
+            if is_reached(book, np.int64(side), np.int64(book.orders[slot]["trigger"])):
                 return slot
     return -1

@@ -7,9 +7,9 @@ from sim.book.ladder import empty, unlink, unlink_far
 from sim.book.layout import LOST_PRINTS, N_PRINTS, SETTLES, Book, OrderState
 from sim.book.registry import discharge
 from sim.book.stops import leave_heap
-from sim.kernel import Rows, inlined, kernel
+from sim.kernel import Rows, inlined, kernel, word
 
-RESTING, FAR = int(OrderState.RESTING), int(OrderState.FAR)
+RESTING, FAR = word(OrderState.RESTING), word(OrderState.FAR)
 
 
 @inlined
@@ -44,8 +44,7 @@ def remove(book: Book, slot: int) -> None:
     else:
         leave_heap(book, slot)
     if book.head[SETTLES] != 0:
-        total = order["quantity"] + order["hidden"]
-        set_free(book, order["account"], order["side"], np.int64(order["price"]), total, 0)
+        set_free(book, slot, order["quantity"] + order["hidden"])
     discharge(book, slot)
 
 
@@ -72,8 +71,8 @@ def show_more(book: Book, slot: int, side: int, level: int) -> None:
 def drop_head(book: Book, side: int, level: int) -> None:
     """Take the first order, which has nothing left, out of a level's queue and out of the book."""
     queue = book.levels[side * (book.levels.shape[0] >> 1) + level]
-    slot = queue["head"]
-    after = book.orders[slot]["next"]
+    slot = np.int64(queue["head"])
+    after = np.int64(book.orders[slot]["next"])
     queue["head"] = after
     if after >= 0:
         book.orders[after]["prev"] = -1
