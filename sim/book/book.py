@@ -12,15 +12,17 @@ from sim.book.layout import (
     ACCOUNT,
     BAND_HIGH,
     BAND_LOW,
-    BASE,
     BEST,
     FAR_HEAD,
     FAR_TAIL,
     FEE_UNIT,
     FREE_SLOT,
     LEVEL,
+    LOST_PRINTS,
     MAKER_FEE,
     MAX_PRICE,
+    MESSAGE,
+    N_PRINTS,
     ORDER,
     PRINT,
     RESERVE_FEE,
@@ -28,13 +30,17 @@ from sim.book.layout import (
     TABLE_SHIFT,
     TAKER_FEE,
     Book,
+    SelfTrade,
     Side,
+    TimeInForce,
     shapes,
 )
-from sim.errors import ConfigError
-from sim.kernel import word
+from sim.book.matching import run, submit
+from sim.book.views import levels_of, queue, touch
+from sim.errors import ConfigError, InputError
+from sim.kernel import I64, Rows
 
-BUY, SELL = word(Side.BUY), word(Side.SELL)
+BUY, SELL = int(Side.BUY), int(Side.SELL)
 _KINDS: dict[str, Any] = {
     "head": np.int64, "orders": ORDER, "levels": LEVEL, "bits": np.uint64, "table": np.int32,
     "stops": np.int32, "accounts": ACCOUNT, "tape": PRINT,
@@ -61,7 +67,7 @@ def open_book(book: Book, taker_fee_bps: float = 0.0, maker_fee_bps: float = 0.0
             f"maker_fee_bps={maker_fee_bps:g}; make their sum 0 or more"
         )
     for array in book:
-        array.view(np.uint8)[:] = 0
+        array[...] = np.zeros((), array.dtype)
     head = book.head
     n_levels = book.levels.shape[-1] // 2
     head[..., BEST + BUY] = -1
@@ -74,7 +80,6 @@ def open_book(book: Book, taker_fee_bps: float = 0.0, maker_fee_bps: float = 0.0
     head[..., RESERVE_FEE] = max(taker, maker)
     head[..., TABLE_SHIFT] = 64 - (book.table.shape[-1].bit_length() - 1)
     head[..., SETTLES] = int(book.accounts.shape[-1] > 0)
-    head[..., BASE] = 0
     book.levels["head"] = -1
     book.levels["tail"] = -1
     book.table[...] = -1
@@ -94,3 +99,131 @@ def new_book(
     book = Book(**{name: np.zeros(size, _KINDS[name]) for name, size in sizes.items()})
     open_book(book, taker_fee_bps, maker_fee_bps)
     return book
+
+
+def new_messages(n: int) -> Rows:
+    """Make `n` empty messages of anonymous senders."""
+    messages = np.zeros(n, MESSAGE)
+    messages["account"] = -1
+    return messages
+
+
+class OrderBook:
+    """One world's limit order book.
+
+    Parameters
+    ----------
+    capacity : int
+        Orders that can be live at once; one more is rejected with BOOK_FULL.
+    n_levels : int
+        Prices in the window, a multiple of 4,096; orders outside it are kept all the same.
+    n_accounts : int
+        Accounts whose cash and lots are kept and must suffice; 0: everybody can pay.
+    n_prints : int
+        Lines of the tape between two calls of `submit`'s kernel.
+    taker_fee_bps, maker_fee_bps : float
+        Fees in basis points of the traded value; a negative maker fee is a rebate.
+
+    Attributes
+    ----------
+    state : Book
+        The arrays; kernels take it whole.
+    """
+
+    def __init__(self, **terms: Any) -> None:
+        self.state = new_book(**terms)
+        self._one = new_messages(1)
+        self._touch: I64 = np.zeros(5, np.int64)
+
+    def submit(self, messages: Rows) -> Rows:
+        """Do what messages ask, in order; writes their `code`, `outcome` and `filled`.
+
+        Returns
+        -------
+        structured array (print,) of PRINT
+            What they caused.
+
+        Raises
+        ------
+        InputError
+            If one message caused more prints than the tape has lines.
+        """
+        parts, start = [], 0
+        head = self.state.head
+        while True:
+            start = run(self.state, messages, start)
+            if head[LOST_PRINTS] > 0:
+                raise InputError(
+                    f"one message caused {head[LOST_PRINTS]} prints more than the tape has lines; "
+                    "give the book a larger n_prints"
+                )
+            parts.append(self.state.tape[: head[N_PRINTS]].copy())
+            head[N_PRINTS] = 0
+            if start == messages.shape[0]:
+                return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def order(
+        self, verb: int, side: int, order_id: int, quantity: int, price: int = 0,
+        tif: int = TimeInForce.GOOD_TILL_CANCEL, *, account: int = -1, trigger: int = 0,
+        display: int = 0, self_trade: int = SelfTrade.ALLOW,
+    ) -> tuple[int, int, int]:  # fmt: skip
+        """Send one message; its prints stay on the tape until `prints` takes them.
+
+        Returns
+        -------
+        code : int
+            `Reject`.
+        outcome : int
+            `Outcome`.
+        filled : int
+            Lots traded at once.
+
+        Raises
+        ------
+        InputError
+            If a number does not fit the message's field.
+        """
+        try:
+            self._one[0] = (
+                order_id, quantity, display, 0, price, trigger, account, 0, verb, side, tif,
+                self_trade, 0,
+            )  # fmt: skip
+        except OverflowError as error:
+            raise InputError(f"an order's numbers must fit its fields: {error}") from error
+        submit(self.state, self._one)
+        done = self._one[0]
+        return int(done["code"]), int(done["outcome"]), int(done["filled"])
+
+    def prints(self) -> Rows:
+        """Take what is on the tape off it."""
+        n = self.state.head[N_PRINTS]
+        self.state.head[N_PRINTS] = 0
+        return self.state.tape[:n].copy()
+
+    def touch(self) -> tuple[int, int, int, int, int]:
+        """Bid, its lots, ask, its lots and the last price in ticks; 0 where there is none."""
+        touch(self.state, self._touch)
+        bid, bid_lots, ask, ask_lots, last = self._touch.tolist()
+        return bid, bid_lots, ask, ask_lots, last
+
+    def depth(self, side: int, n: int = 10) -> I64:
+        """Best levels of a side: price, visible lots, orders; shape (level, 3)."""
+        out = np.zeros((3, n), np.int64)
+        found = levels_of(self.state, np.int64(side), out[0], out[1], out[2])
+        return out[:, :found].T.copy()
+
+    def queue(self, side: int) -> Rows:
+        """All orders of a side in the order in which they would trade, as records of ORDER."""
+        out = np.zeros(self.state.orders.shape[0], ORDER)
+        return out[: queue(self.state, np.int64(side), out)]
+
+    def fund(self, account: int, cash: int, lots: int) -> None:
+        """Give an account free cash, in ticks x lots, and free lots."""
+        self.state.accounts[account]["cash"] += cash
+        self.state.accounts[account]["lots"] += lots
+
+    def set_bands(self, low: int, high: int) -> None:
+        """Confine trades and new limit prices to [low, high] ticks."""
+        if not 1 <= low <= high <= MAX_PRICE:
+            raise InputError(f"bands must satisfy 1 <= low <= high, got {low} and {high}")
+        self.state.head[BAND_LOW], self.state.head[BAND_HIGH] = low, high
