@@ -31,7 +31,6 @@ from sim.book.layout import (
     TAKER_FEE,
     Book,
     SelfTrade,
-    Side,
     TimeInForce,
     shapes,
 )
@@ -40,7 +39,6 @@ from sim.book.views import levels_of, queue, touch
 from sim.errors import ConfigError, InputError
 from sim.kernel import I64, Rows
 
-BUY, SELL = int(Side.BUY), int(Side.SELL)
 _KINDS: dict[str, Any] = {
     "head": np.int64, "orders": ORDER, "levels": LEVEL, "bits": np.uint64, "table": np.int32,
     "stops": np.int32, "accounts": ACCOUNT, "tape": PRINT,
@@ -70,8 +68,7 @@ def open_book(book: Book, taker_fee_bps: float = 0.0, maker_fee_bps: float = 0.0
         array[...] = np.zeros((), array.dtype)
     head = book.head
     n_levels = book.levels.shape[-1] // 2
-    head[..., BEST + BUY] = -1
-    head[..., BEST + SELL] = n_levels
+    head[..., BEST : BEST + 2] = n_levels
     for pair in (FAR_HEAD, FAR_TAIL):
         head[..., pair : pair + 2] = -1
     head[..., FREE_SLOT] = -1
