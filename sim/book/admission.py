@@ -53,9 +53,11 @@ INSUFFICIENT_BALANCE = word(Reject.INSUFFICIENT_BALANCE)
 @inlined
 def worst_price(book: Book, side: int, price: int) -> int:
     """Worst price that an order may trade at, within the bands; price 0: any."""
-    if side == BUY:
-        return book.head[BAND_HIGH] if price == 0 else min(price, book.head[BAND_HIGH])
-    return max(price, book.head[BAND_LOW])
+    low, high = book.head[BAND_LOW], book.head[BAND_HIGH]  # no branch on the side: it is a coin
+    if price == 0:
+        price = MAX_PRICE if side == BUY else 0
+    highest, lowest = min(price, high), max(price, low)
+    return highest if side == BUY else lowest
 
 
 @inlined

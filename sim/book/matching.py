@@ -151,7 +151,7 @@ def trade_level(book: Book, slot: int, level: int, left: int, message: int) -> i
             remove(book, head)
         else:
             lots = min(left, maker["quantity"])
-            if side == SELL and taker["price"] == 0:
+            if taker["price"] == 0 and side == SELL:
                 lots = affordable(book, taker["account"], np.int64(maker["price"]), lots)
                 if lots == 0:
                     return -left
