@@ -7,7 +7,7 @@ import numpy as np
 
 from sim.actions import Reject
 from sim.book.accounts import free_value, reserve_for
-from sim.book.ladder import best_far, next_best
+from sim.book.ladder import best_far, level_of, next_level, price_of
 from sim.book.layout import (
     BAND_HIGH,
     BAND_LOW,
@@ -53,24 +53,24 @@ INSUFFICIENT_BALANCE = word(Reject.INSUFFICIENT_BALANCE)
 @inlined
 def worst_price(book: Book, side: int, price: int) -> int:
     """Worst price that an order may trade at, within the bands; price 0: any."""
-    if side == BUY:
-        return book.head[BAND_HIGH] if price == 0 else min(price, book.head[BAND_HIGH])
-    return max(price, book.head[BAND_LOW])
+    low, high = book.head[BAND_LOW], book.head[BAND_HIGH]  # no branch on the side: it is a coin
+    if price == 0:
+        price = MAX_PRICE if side == BUY else 0
+    highest, lowest = min(price, high), max(price, low)
+    return highest if side == BUY else lowest
 
 
 @inlined
 def limit_level(book: Book, side: int, price: int) -> int:
-    """Worst level that an order may trade at, within window and bands; price 0: any."""
-    level = worst_price(book, side, price) - book.head[BASE]
-    if side == BUY:
-        return min(level, (book.levels.shape[0] >> 1) - 1)
-    return max(level, 0)
+    """Last level of the *other* side that an order may trade at; -1: none of the window's."""
+    level = level_of(book, 1 - side, worst_price(book, side, price))
+    return min(level, (book.levels.shape[0] >> 1) - 1)
 
 
 @inlined
-def reaches(side: int, limit: int, best: int) -> bool:
-    """Whether an order of a side with that limit meets that best level (or price)."""
-    return best <= limit if side == BUY else best >= limit
+def accepts(side: int, limit: int, price: int) -> bool:
+    """Whether an order of a side with that limit price trades at a price."""
+    return price <= limit if side == BUY else price >= limit
 
 
 @inlined
@@ -121,11 +121,10 @@ def bad_time(book: Book, m: Rows) -> int:
 @kernel
 def would_trade(book: Book, side: int, price: int) -> bool:
     """Whether a new order of that side and limit would meet an opposite order."""
-    limit = limit_level(book, side, price)
-    best = book.head[BEST + 1 - side]
-    if 0 <= best < book.levels.shape[0] >> 1:
-        return reaches(side, limit, best)
-    return book.head[FAR_COUNT + 1 - side] > 0 and reaches(side, price, best_far(book, 1 - side))
+    other = 1 - side
+    if book.head[BEST + other] < book.levels.shape[0] >> 1:
+        return book.head[BEST + other] <= limit_level(book, side, price)
+    return book.head[FAR_COUNT + other] > 0 and accepts(side, price, best_far(book, other))
 
 
 @kernel
@@ -174,19 +173,19 @@ def can_fill(
     n_levels = book.levels.shape[0] >> 1
     limit = limit_level(book, side, price)
     level = book.head[BEST + other]
-    last = book.head[BASE] - 1 if side == BUY else book.head[BASE] + n_levels
-    while 0 <= level < n_levels and reaches(side, limit, level):
-        last = level + book.head[BASE]
+    while level <= limit:
+        at = price_of(book, other, level)
         first = np.int64(book.levels[other * n_levels + level]["head"])
-        left = fillable_in(book, first, last, left, account, self_trade)
+        left = fillable_in(book, first, at, left, account, self_trade)
         if left <= 0:
             return left == 0
-        level = next_best(book, other, level + 1 if side == BUY else level - 1)
-    if 0 <= level < n_levels or book.head[FAR_COUNT + other] == 0:
+        level = next_level(book, other, level + 1)
+    if level < n_levels or book.head[FAR_COUNT + other] == 0:
         return False
+    last = price_of(book, other, n_levels - 1)
     worst = worst_price(book, side, price)
     last = next_far(book, other, last)
-    while last != 0 and reaches(side, worst, last):
+    while last != 0 and accepts(side, worst, last):
         left = fillable_in(book, book.head[FAR_HEAD + other], last, left, account, self_trade)
         if left <= 0:
             return left == 0

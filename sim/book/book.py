@@ -33,7 +33,6 @@ from sim.book.layout import (
     TAKER_FEE,
     Book,
     SelfTrade,
-    Side,
     TimeInForce,
     shapes,
 )
@@ -42,13 +41,11 @@ from sim.book.views import levels_of, queue, touch
 from sim.errors import ConfigError, InputError, InvariantError
 from sim.kernel import I64, Rows
 
-BUY, SELL = int(Side.BUY), int(Side.SELL)
+PACKED = struct.Struct("qqqqiiihbbbbb")  # a MESSAGE, which Python fills a third as fast by names
 _KINDS: dict[str, Any] = {
     "head": np.int64, "orders": ORDER, "levels": LEVEL, "bits": np.uint64, "table": np.int32,
     "stops": np.int32, "accounts": ACCOUNT, "tape": PRINT,
 }  # fmt: skip
-_WORDS = struct.Struct("<qqqqiiihbbbbb5x")  # a MESSAGE; refuses fractions and what does not fit
-assert _WORDS.size == MESSAGE.itemsize
 
 
 def fee_units(name: str, fee_bps: float) -> int:
@@ -74,8 +71,7 @@ def open_book(book: Book, taker_fee_bps: float = 0.0, maker_fee_bps: float = 0.0
         array[...] = np.zeros((), array.dtype)
     head = book.head
     n_levels = book.levels.shape[-1] // 2
-    head[..., BEST + BUY] = -1
-    head[..., BEST + SELL] = n_levels
+    head[..., BEST : BEST + 2] = n_levels
     for pair in (FAR_HEAD, FAR_TAIL):
         head[..., pair : pair + 2] = -1
     head[..., FREE_SLOT] = -1
@@ -142,6 +138,7 @@ class OrderBook:
         self._marks: I64 = np.zeros(scratch_words(self.state), np.int64)
         self._fault: I64 = np.zeros(2, np.int64)
         self._one = new_messages(1)
+        self._bytes = self._one.view(np.uint8).data
         self._touch: I64 = np.zeros(5, np.int64)
 
     def submit(self, messages: Rows) -> Rows:
@@ -200,9 +197,9 @@ class OrderBook:
             If the book is checked and an invariant is broken.
         """
         try:
-            _WORDS.pack_into(
-                self._one, 0, order_id, quantity, display, 0, price, trigger, account, 0, verb,
-                side, tif, self_trade, 0,
+            PACKED.pack_into(
+                self._bytes, 0, order_id, quantity, display, 0, price, trigger, account, 0,
+                verb, side, tif, self_trade, 0,
             )  # fmt: skip
         except (struct.error, OverflowError) as error:
             raise InputError(
@@ -212,8 +209,8 @@ class OrderBook:
         submit(self.state, self._one)
         if self._checked:
             self.check()
-        done = self._one[0]
-        return int(done["code"]), int(done["outcome"]), int(done["filled"])
+        answer = PACKED.unpack_from(self._bytes, 0)
+        return answer[7], answer[12], answer[3]
 
     def prints(self) -> Rows:
         """Take what is on the tape off it.

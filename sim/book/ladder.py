@@ -68,36 +68,24 @@ def level_above(bits: U64, start: int, words: int, level: int) -> int:
 
 
 @inlined
-def level_below(bits: U64, start: int, words: int, level: int) -> int:
-    """First level at or below `level` that has orders; -1 if there is none."""
-    if level < 0:
-        return -1
-    word = level >> 6
-    found = bits[start + word] & (ALL >> np.uint64(63 - (level & 63)))
-    if found != 0:
-        return (word << 6) + 63 - leading_zeros(found)
-    word -= 1
-    if word < 0:
-        return -1
-    total = word >> 6
-    found = bits[start + words + total] & (ALL >> np.uint64(63 - (word & 63)))
-    while found == 0:
-        total -= 1
-        if total < 0:
-            return -1
-        found = bits[start + words + total]
-    word = (total << 6) + 63 - leading_zeros(found)
-    return (word << 6) + 63 - leading_zeros(bits[start + word])
+def level_of(book: Book, side: int, price: int) -> int:
+    """Level of a price on a side's ladder: 0 is the best that the window has; may lie outside."""
+    span = (book.levels.shape[0] >> 1) - 1
+    return (2 * side - 1) * (price - book.head[BASE]) + (1 - side) * span
 
 
 @inlined
-def next_best(book: Book, side: int, level: int) -> int:
+def price_of(book: Book, side: int, level: int) -> int:
+    """Price in ticks of a level of a side's ladder."""
+    span = (book.levels.shape[0] >> 1) - 1
+    return book.head[BASE] + (2 * side - 1) * (level - (1 - side) * span)
+
+
+@inlined
+def next_level(book: Book, side: int, level: int) -> int:
     """First level at or behind `level`, seen from the touch, that has orders of a side."""
     words = book.levels.shape[0] >> 7
-    start = side * (words + (words >> 6))
-    if side == SELL:
-        return level_above(book.bits, start, words, level)
-    return level_below(book.bits, start, words, level)
+    return level_above(book.bits, side * (words + (words >> 6)), words, level)
 
 
 @inlined
@@ -118,8 +106,7 @@ def append(book: Book, side: int, level: int, slot: int) -> None:
     queue["head"] = slot
     words = n_levels >> 6
     mark(book.bits, side * (words + (words >> 6)), words, level)
-    best = book.head[BEST + side]
-    if (level > best) if side == BUY else (level < best):
+    if level < book.head[BEST + side]:
         book.head[BEST + side] = level
 
 
@@ -130,7 +117,7 @@ def empty(book: Book, side: int, level: int) -> None:
     words = n_levels >> 6
     unmark(book.bits, side * (words + (words >> 6)), words, level)
     if level == book.head[BEST + side]:
-        book.head[BEST + side] = next_best(book, side, level)
+        book.head[BEST + side] = next_level(book, side, level)
 
 
 @inlined
@@ -138,7 +125,7 @@ def unlink(book: Book, slot: int) -> None:
     """Take an order out of the queue of its level."""
     order = book.orders[slot]
     side = np.int64(order["side"])
-    level = order["price"] - book.head[BASE]
+    level = level_of(book, side, np.int64(order["price"]))
     queue = book.levels[side * (book.levels.shape[0] >> 1) + level]
     after, before = np.int64(order["next"]), np.int64(order["prev"])
     queue["quantity"] -= order["quantity"]
@@ -216,34 +203,44 @@ def move_level(book: Book, side: int, source: int, target: int) -> None:
 
 @kernel
 def slide(book: Book, base: int) -> None:
-    """Move the window so that its level 0 stands for the price `base`, losing nobody's place."""
-    shift = base - book.head[BASE]
+    """Move the window so that it begins at the price `base`; nobody loses a place in a queue."""
     n_levels = book.levels.shape[0] >> 1
-    words = n_levels >> 6
+    up = base - book.head[BASE]
     for side in range(2):
-        start = side * (words + (words >> 6))
-        if shift > 0:  # towards lower levels: the lowest first, so that none meets another
-            level = level_above(book.bits, start, words, ZERO)
-            while level < n_levels:
-                move_level(book, side, level, level - shift)
-                level = level_above(book.bits, start, words, level + 1)
-        elif shift < 0:
-            level = level_below(book.bits, start, words, n_levels - 1)
-            while level >= 0:
-                move_level(book, side, level, level - shift)
-                level = level_below(book.bits, start, words, level - 1)
+        shift = up if side == SELL else -up  # levels move by it towards the touch
+        level = next_level(book, side, ZERO)
+        if shift < 0:
+            level = last_level(book, side, n_levels - 1)
+        while 0 <= level < n_levels:  # so that none meets another that has not moved yet
+            move_level(book, side, level, level - shift)
+            if shift < 0:
+                level = last_level(book, side, level - 1)
+            else:
+                level = next_level(book, side, level + 1)
     book.head[BASE] = base
-    book.head[BEST + BUY] = level_below(book.bits, ZERO, words, n_levels - 1)
-    book.head[BEST + SELL] = level_above(book.bits, words + (words >> 6), words, ZERO)
     for side in range(2):
+        book.head[BEST + side] = next_level(book, side, ZERO)
         slot = book.head[FAR_HEAD + side]
         while slot >= 0:
             after = np.int64(book.orders[slot]["next"])
-            level = book.orders[slot]["price"] - base
+            level = level_of(book, side, np.int64(book.orders[slot]["price"]))
             if 0 <= level < n_levels:
                 unlink_far(book, slot)
                 append(book, side, level, slot)
             slot = after
+
+
+@kernel
+def last_level(book: Book, side: int, level: int) -> int:
+    """Last level at or before `level` that has orders of a side; -1 if there is none."""
+    words = book.levels.shape[0] >> 7
+    start = side * (words + (words >> 6))
+    while level >= 0:
+        bits = book.bits[start + (level >> 6)] & (ALL >> np.uint64(63 - (level & 63)))
+        if bits != 0:
+            return (level & ~63) + 63 - leading_zeros(bits)
+        level = (level & ~63) - 1
+    return -1
 
 
 @kernel
@@ -263,29 +260,34 @@ def best_far(book: Book, side: int) -> int:
 def best_price(book: Book, side: int) -> int:
     """Best price of a side in ticks; 0 if it has no orders."""
     level = book.head[BEST + side]
-    if 0 <= level < book.levels.shape[0] >> 1:
-        return level + book.head[BASE]
+    if level < book.levels.shape[0] >> 1:
+        return price_of(book, side, level)
     return best_far(book, side) if book.head[FAR_COUNT + side] > 0 else 0
 
 
-@kernel
+@inlined
 def rest(book: Book, slot: int) -> None:
     """Queue an order at its price: in the window, which may slide for it, or in the far list."""
     order = book.orders[slot]
     side = np.int64(order["side"])
-    n_levels = book.levels.shape[0] >> 1
-    level = order["price"] - book.head[BASE]
-    if 0 <= level < n_levels:
+    level = level_of(book, side, np.int64(order["price"]))
+    if 0 <= level < book.levels.shape[0] >> 1:
         append(book, side, level, slot)
-        return
-    nobody = (
-        book.head[BEST] < 0
-        and book.head[BEST + SELL] >= n_levels
-        and book.head[FAR_COUNT] + book.head[FAR_COUNT + 1] == 0
-    )
-    inward = level >= n_levels if side == BUY else level < 0
-    if inward or nobody:
-        slide(book, order["price"] - (n_levels >> 1))
-        append(book, side, order["price"] - book.head[BASE], slot)
+    else:
+        rest_outside(book, slot, level)
+
+
+@kernel
+def rest_outside(book: Book, slot: int, level: int) -> None:
+    """Queue an order whose price lies outside the window: better than all of it, or worse."""
+    order = book.orders[slot]
+    side = np.int64(order["side"])
+    n_levels = book.levels.shape[0] >> 1
+    n_far = book.head[FAR_COUNT] + book.head[FAR_COUNT + 1]
+    nobody = book.head[BEST] == n_levels and book.head[BEST + 1] == n_levels and n_far == 0
+    if level < 0 or nobody:
+        price = np.int64(order["price"])
+        slide(book, price - (n_levels >> 1))
+        append(book, side, level_of(book, side, price), slot)
     else:
         append_far(book, slot)

@@ -16,6 +16,7 @@ import numpy as np
 from sim.actions import Reject
 from sim.book.accounts import affordable, set_free, settle, tie_up
 from sim.book.admission import (
+    accepts,
     bad_terms,
     bad_time,
     bad_touch,
@@ -23,14 +24,12 @@ from sim.book.admission import (
     cannot_pay,
     cannot_replace,
     limit_level,
-    reaches,
     worst_price,
     would_trade,
 )
 from sim.book.auction import uncross
-from sim.book.ladder import best_far, rest, slide, unlink, unlink_far
+from sim.book.ladder import best_far, level_of, rest, slide, unlink, unlink_far
 from sim.book.layout import (
-    BASE,
     BEST,
     FAR_COUNT,
     HALT_WANTED,
@@ -90,11 +89,10 @@ def bring_near(book: Book, side: int, price: int) -> bool:
     other = 1 - side
     if book.head[FAR_COUNT + other] == 0:
         return False
-    level = book.head[BEST + other]
-    if 0 <= level < book.levels.shape[0] >> 1:
+    if book.head[BEST + other] < book.levels.shape[0] >> 1:
         return False
     best = best_far(book, other)
-    if not reaches(side, worst_price(book, side, price), best):
+    if not accepts(side, worst_price(book, side, price), best):
         return False
     slide(book, best - (book.levels.shape[0] >> 2))
     return True
@@ -153,7 +151,7 @@ def trade_level(book: Book, slot: int, level: int, left: int, message: int) -> i
             remove(book, head)
         else:
             lots = min(left, maker["quantity"])
-            if side == SELL and taker["price"] == 0:
+            if taker["price"] == 0 and side == SELL:
                 lots = affordable(book, taker["account"], np.int64(maker["price"]), lots)
                 if lots == 0:
                     return -left
@@ -178,15 +176,16 @@ def match(book: Book, slot: int, message: int) -> int:
     left = taker["quantity"]
     limit = limit_level(book, side, price)
     n_levels = book.levels.shape[0] >> 1
+    best = book.head[BEST + 1 - side]
     while left > 0:
-        best = book.head[BEST + 1 - side]
-        if not reaches(side, limit, best):
-            if 0 <= best < n_levels or not bring_near(book, side, price):
-                break
+        if best <= limit:
+            left = trade_level(book, slot, best, left, message)
+        elif best < n_levels or not bring_near(book, side, price):
+            break
+        else:
             limit = limit_level(book, side, price)
-            continue
-        left = trade_level(book, slot, best, left, message)
-    if left > 0 and price == 0 and 0 <= book.head[BEST + 1 - side] < n_levels:
+        best = book.head[BEST + 1 - side]
+    if left > 0 and price == 0 and best < n_levels:
         book.head[HALT_WANTED] = 1  # only a band can have stopped it
     taker["quantity"] = -left if left < 0 else left
     return 1 if left < 0 else 0
@@ -363,8 +362,9 @@ def reduce(book: Book, m: Rows) -> int:
     order["hidden"] -= veiled
     order["quantity"] -= lots - veiled
     if order["state"] == RESTING:
-        level = order["price"] - book.head[BASE]
-        place = order["side"] * (book.levels.shape[0] >> 1) + level
+        side = np.int64(order["side"])
+        level = level_of(book, side, np.int64(order["price"]))
+        place = side * (book.levels.shape[0] >> 1) + level
         book.levels[place]["quantity"] -= lots - veiled
     m["outcome"] = AWAITING if order["state"] == WAITING else ON_BOOK
     return OK
@@ -411,7 +411,7 @@ def change_phase(book: Book, verb: int, message: int) -> int:
     return OK
 
 
-@kernel
+@inlined
 def process(book: Book, m: Rows, message: int) -> None:
     """Do what one message asks; writes its code, outcome and filled lots."""
     m["filled"] = 0
