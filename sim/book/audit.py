@@ -12,9 +12,8 @@ from enum import IntEnum
 import numpy as np
 
 from sim.book.accounts import reserve_for
-from sim.book.ladder import best_price
+from sim.book.ladder import best_price, level_of
 from sim.book.layout import (
-    BASE,
     BEST,
     FAR_COUNT,
     FAR_HEAD,
@@ -32,7 +31,7 @@ from sim.book.layout import (
     Phase,
     Side,
 )
-from sim.book.matching import process
+from sim.book.matching import submit
 from sim.book.registry import find
 from sim.book.stops import due_stop, sooner
 from sim.kernel import I64, Rows, inlined, kernel, word
@@ -171,7 +170,7 @@ def check_queue(book: Book, side: int, level: int, marks: I64) -> tuple[int, int
         if fault != NO_FAULT:
             return fault, slot
         order = book.orders[slot]
-        if order["price"] != book.head[BASE] + level:
+        if level_of(book, side, np.int64(order["price"])) != level:
             return PLACE, slot
         if order["prev"] != before:
             return LINK, slot
@@ -188,7 +187,7 @@ def check_ladder(book: Book, side: int, marks: I64) -> tuple[int, int]:
     n_levels = book.levels.shape[0] >> 1
     words = n_levels >> 6
     start = side * (words + (words >> 6))
-    best = -1 if side == BUY else n_levels
+    best = n_levels
     for level in range(n_levels):
         queue = book.levels[side * n_levels + level]
         if is_set(book, start + (level >> 6), level & 63) != (queue["head"] >= 0):
@@ -197,8 +196,7 @@ def check_ladder(book: Book, side: int, marks: I64) -> tuple[int, int]:
             if queue["head"] != -1 or queue["tail"] != -1 or queue["quantity"] != 0:
                 return EMPTY_LEVEL, level
             continue
-        if side == BUY or best == n_levels:
-            best = level
+        best = min(best, level)
         fault, where = check_queue(book, side, np.int64(level), marks)
         if fault != NO_FAULT:
             return fault, where
@@ -219,8 +217,7 @@ def check_far(book: Book, side: int, marks: I64) -> tuple[int, int]:
         if fault != NO_FAULT:
             return fault, slot
         order = book.orders[slot]
-        level = order["price"] - book.head[BASE]
-        if (level >= 0) if side == BUY else (level < n_levels):
+        if level_of(book, side, np.int64(order["price"])) < n_levels:
             return FAR_INSIDE, slot
         if order["prev"] != before:
             return LINK, slot
@@ -359,7 +356,10 @@ def run_checked(book: Book, messages: Rows, start: int, marks: I64, fault: I64) 
     for i in range(start, messages.shape[0]):
         if book.head[N_PRINTS] + book.head[N_ORDERS] >= book.tape.shape[0] and i > start:
             return i
-        process(book, messages[i], i)
+        line = book.head[N_PRINTS]
+        submit(book, messages[i : i + 1])
+        for k in range(line, book.head[N_PRINTS]):
+            book.tape[k]["message"] = i
         fault[0], fault[1] = check(book, marks)
         if fault[0] != NO_FAULT:
             return i + 1
