@@ -22,9 +22,10 @@ from sim.book.layout import (
 ReferenceBook = sys.modules["book_tests_reference"].ReferenceBook
 
 VERBS = np.array([*OrderVerb, 0, 77], np.int8)
-COMMON = (0.40, 0.06, 0.04, 0.04, 0.20, 0.07, 0.16, 0.0003, 0.0001, 0.002, 0.0005, 0.0005)
+COMMON = (0.40, 0.06, 0.04, 0.04, 0.20, 0.07, 0.16, 0.0003, 0.0001, 0.004, 0.0005, 0.0005)
 """Share of each verb; the last two are no verbs."""
-NO_AUCTION = (*COMMON[:7], 0.0, 0.0001, 0.002, 0.0005, 0.0005)
+EDGES = (1, 5, 2**31 - 2)  # prices of the domain that are far from everything else
+NO_AUCTION = (*COMMON[:7], 0.0, 0.0001, 0.004, 0.0005, 0.0005)
 
 
 def flow(
@@ -56,7 +57,6 @@ def flow(
     m["verb"] = rng.choice(VERBS, n, p=share)
     m["id"] = rng.integers(0, ids, n)
     steps = rng.normal(0.0, drift, n)
-    steps[rng.random(n) < jumps] = rng.integers(-jump, jump + 1)
     if jumps:
         jumped = np.flatnonzero(rng.random(n) < jumps)
         steps[jumped] += rng.integers(-jump, jump + 1, jumped.shape[0])
@@ -84,6 +84,9 @@ def flow(
     m["tif"][atomic & (m["tif"] == 3)] = 0
     wrong = np.flatnonzero(rng.random(n) < bad)
     spoil(m, wrong, rng)
+    if not verbs[7]:  # auctions take prices of the window only
+        edge = np.flatnonzero((rng.random(n) < 0.1 * bad) & (m["price"] > 0))
+        m["price"][edge] = rng.choice(EDGES, edge.shape[0])
     return m
 
 
@@ -91,7 +94,7 @@ WRONG = {
     "id": (-1, -(2**63), 2**63 - 1, 10**12),
     "quantity": (0, -1, -(2**63), 2**40, 2**40 + 1, 2**63 - 1),
     "display": (-1, 41, 2**63 - 1),
-    "price": (0, -1, -(2**31), 2**31 - 1, 2**31 - 2, 1, 5),
+    "price": (0, -1, -(2**31), 2**31 - 1),
     "trigger": (0, -5, 2**31 - 1),
     "account": (-1, -2, 3, 10**6),
     "side": (-1, 2, 127),
