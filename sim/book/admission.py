@@ -210,7 +210,6 @@ def can_fill(
     return left == 0
 
 
-
 @kernel
 def bad_touch(book: Book, m: Rows) -> int:
     """Return why a post-only order may not rest, or a fill-or-kill order not trade, or OK."""
