@@ -17,7 +17,8 @@ from sim.book.layout import (
     OrderState,
     Side,
 )
-from sim.kernel import U64, at, i64, inlined, kernel, leading_zeros, trailing_zeros, word
+from sim.kernel import U64, at, i64, inlined, kernel, word
+from sim.machine import leading_zeros, trailing_zeros
 
 BUY, SELL = word(Side.BUY), word(Side.SELL)
 RESTING, FAR = word(OrderState.RESTING), word(OrderState.FAR)

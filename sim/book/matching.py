@@ -50,12 +50,14 @@ from sim.book.layout import (
     Side,
     TimeInForce,
 )
-from sim.book.registry import discharge, enlist, find, give_slot, take_slot
+from sim.book.registry import discharge, enlist, find, give_slot, home, take_slot
 from sim.book.stops import await_trigger, due_stop, is_reached, leave_heap
 from sim.book.trading import drop_head, remove, show_more, tell
 from sim.kernel import Record, Rows, at, i64, inlined, kernel, word
+from sim.machine import prefetch
 
 ZERO = word(0)
+CACHED = 16_384  # live orders that caches hold
 OK = word(Reject.OK)
 BUY, SELL = word(Side.BUY), word(Side.SELL)
 LIMIT, MARKET = word(OrderVerb.LIMIT), word(OrderVerb.MARKET)
@@ -437,6 +439,15 @@ def process(book: Book, m: Record, message: int) -> None:
         release_stops(book, message)
 
 
+@inlined
+def look_ahead(book: Book, messages: Rows, i: int) -> None:
+    """Fetch the memory that the next messages will need: half the time of a book beyond caches."""
+    n = messages.shape[0]
+    prefetch(book.table, home(book, messages[min(i + 8, n - 1)]["id"]))
+    slot = i64(book.table[at(home(book, messages[min(i + 4, n - 1)]["id"]))])
+    prefetch(book.orders, max(slot, 0))
+
+
 @kernel
 def submit(book: Book, message: Rows) -> None:
     """Do what one message asks, in one world's book."""
@@ -455,5 +466,7 @@ def run(book: Book, messages: Rows, start: int) -> int:
     for i in range(start, messages.shape[0]):
         if book.head[N_PRINTS] + book.head[N_ORDERS] >= book.tape.shape[0] and i > start:
             return i
+        if book.head[N_ORDERS] > CACHED:
+            look_ahead(book, messages, i)
         process(book, messages[i], i)
     return messages.shape[0]
