@@ -28,6 +28,8 @@ from sim.book.admission import (
 from sim.book.auction import uncross
 from sim.book.ladder import best_far, level_of, rest, slide, unlink, unlink_far
 from sim.book.layout import (
+    BAND_HIGH,
+    BAND_LOW,
     BEST,
     FAR_COUNT,
     HALT_WANTED,
@@ -185,7 +187,7 @@ def match(book: Book, slot: int, message: int) -> int:
         else:
             limit = limit_level(book, side, price)
         best = book.head[BEST + 1 - side]
-    if left > 0 and price == 0 and best < n_levels:
+    if left > 0 and price == 0 and (best < n_levels or book.head[FAR_COUNT + 1 - side] > 0):
         book.head[HALT_WANTED] = 1  # only a band can have stopped it
     taker["quantity"] = -left if left < 0 else left
     return 1 if left < 0 else 0
@@ -270,8 +272,10 @@ def activate(book: Book, slot: int, message: int) -> int:
     if book.head[SETTLES] != 0:
         set_free(book, slot, order["quantity"])
     side, price = i64(order["side"]), i64(order["price"])
-    dead = False
-    if order["tif"] == FOK:
+    dead = price != 0 and not book.head[BAND_LOW] <= price <= book.head[BAND_HIGH]
+    if dead:
+        pass
+    elif order["tif"] == FOK:
         account, rule = i64(order["account"]), i64(order["stp"])
         dead = not can_fill(book, side, price, order["quantity"], account, rule)
     elif order["tif"] == POST_ONLY:
