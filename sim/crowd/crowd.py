@@ -26,6 +26,7 @@ from sim.crowd.layout import (
     OU_SIGMA,
     OU_SPEED,
     OWN,
+    PARENT,
     QUOTE,
     START_PRICE,
     TARGET,
@@ -76,8 +77,8 @@ class Crowd:
         The groups, by name.
     fundamental : Fundamental, optional
         The value that they believe in where nobody sets it from outside.
-    quotes, arrivals : int
-        Lines of the logs of the touch and of limit orders; 0: none are kept.
+    quotes, arrivals, parents : int
+        Lines of the logs of the touch, of limit orders and of large orders; 0: none are kept.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Crowd:
         *,
         quotes: int = 0,
         arrivals: int = 0,
+        parents: int = 0,
     ) -> None:
         self.traders = dict(traders)
         for name, group in self.traders.items():
@@ -100,7 +102,7 @@ class Crowd:
                 f"a crowd needs 1 to 2^31 members and at most {MOST_SLOTS} orders, got "
                 f"{self.n_members} and {self.n_slots}; change count or slots"
             )
-        self.logs = (quotes, arrivals)
+        self.logs = (quotes, arrivals, parents)
 
     def bind(
         self, n_worlds: int, world_ids: I64, seed: int, stream_name: str,
@@ -128,13 +130,14 @@ class Crowd:
             raise ConfigError(f"start prices must lie in [1, 2^31 - 2] ticks, got {price}")
         memory = sum(group.count * group.memory for group in self.traders.values())
         events = 2 * self.n_members + 4 * self.n_slots + NOTICES
-        quotes, arrivals = (max(1, n) for n in self.logs)
+        quotes, arrivals, parents = (max(1, n) for n in self.logs)
         sizes = {
             "head": HEAD_WORDS, "values": VALUE_WORDS,
             "members": self.n_members * MEMBER.itemsize // 8,
             "own": self.n_slots * OWN.itemsize // 8, "heap": events * EVENT.itemsize // 8,
             "memory": max(memory, 1), "scratch": MESSAGE.itemsize // 8, "print_time": n_prints,
             "quotes": quotes * QUOTE.itemsize // 8, "arrivals": arrivals * ARRIVAL.itemsize // 8,
+            "parents": parents * PARENT.itemsize // 8,
         }  # fmt: skip
         self.arena = Arena(n_worlds, {name: (size,) for name, size in sizes.items()})
         view = self.arena.views
@@ -142,7 +145,7 @@ class Crowd:
             view["head"].view(np.int64), view["values"], _rows(view["members"], MEMBER),
             _rows(view["own"], OWN), _rows(view["heap"], EVENT), view["memory"],
             _rows(view["scratch"], MESSAGE), view["print_time"].view(np.int64),
-            _rows(view["quotes"], QUOTE), _rows(view["arrivals"], ARRIVAL),
+            _rows(view["quotes"], QUOTE), _rows(view["arrivals"], ARRIVAL), _rows(view["parents"], PARENT),
             np.ascontiguousarray(world_ids, np.int64),
             np.stack([group.row() for group in self.traders.values()]),
             stream_key(seed, stream_name),
