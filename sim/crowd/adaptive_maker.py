@@ -1,8 +1,8 @@
 """Adaptive market makers: a ladder of orders around the mid, as wide as the spread has been.
 
-The AdaptiveMarketMakerAgent of ABIDES: at each wake it cancels everything and places `levels` orders
-a side, the first half the smoothed spread from the mid, the others `level_spacing` smoothed spreads
-apart, each a share `pov` of what has traded since its last wake. The imbalance of that volume
+The AdaptiveMarketMakerAgent of ABIDES: at each wake it cancels everything and places `levels`
+orders a side, the first half the smoothed spread from the mid, the others `level_spacing` smoothed
+spreads apart, each a share `pov` of what has traded since its last wake. The imbalance of that volume
 between buyers and sellers shifts the middle by up to `price_skew` ticks.
 """
 

@@ -77,18 +77,12 @@ class Crowd:
         The groups, by name.
     fundamental : Fundamental, optional
         The value that they believe in where nobody sets it from outside.
-    quotes, arrivals, parents : int
-        Lines of the logs of the touch, of limit orders and of large orders; 0: none are kept.
     """
 
     def __init__(
         self,
         traders: Mapping[str, Traders],
         fundamental: Fundamental | None = None,
-        *,
-        quotes: int = 0,
-        arrivals: int = 0,
-        parents: int = 0,
     ) -> None:
         self.traders = dict(traders)
         for name, group in self.traders.items():
@@ -102,11 +96,15 @@ class Crowd:
                 f"a crowd needs 1 to 2^31 members and at most {MOST_SLOTS} orders, got "
                 f"{self.n_members} and {self.n_slots}; change count or slots"
             )
+        self.logs = (0, 0, 0)
+
+    def keep_logs(self, quotes: int, arrivals: int, parents: int) -> None:
+        """Ask, before `bind`, for logs of the touch, of limit orders and of large orders, in lines."""
         self.logs = (quotes, arrivals, parents)
 
     def bind(
         self, n_worlds: int, world_ids: I64, seed: int, stream_name: str,
-        start_price_ticks: ArrayLike, first_account: int = 0, n_prints: int = 1,
+        start_price_ticks: ArrayLike, first_account: int = 0, n_prints: int = 1, keeps: bool = False,
     ) -> None:  # fmt: skip
         """Allocate, and plan everybody's first wake.
 
@@ -124,6 +122,8 @@ class Crowd:
             Account of the first member in the book; the others follow.
         n_prints : int
             Lines of the book's tape.
+        keeps : bool
+            Whether `advance` stops when the tape is full, so that no print is lost.
         """
         price = np.broadcast_to(np.asarray(start_price_ticks, float), (n_worlds,))
         if not np.all((price >= 1.0) & (price <= MAX_PRICE)):
@@ -145,7 +145,8 @@ class Crowd:
             view["head"].view(np.int64), view["values"], _rows(view["members"], MEMBER),
             _rows(view["own"], OWN), _rows(view["heap"], EVENT), view["memory"],
             _rows(view["scratch"], MESSAGE), view["print_time"].view(np.int64),
-            _rows(view["quotes"], QUOTE), _rows(view["arrivals"], ARRIVAL), _rows(view["parents"], PARENT),
+            _rows(view["quotes"], QUOTE), _rows(view["arrivals"], ARRIVAL),
+            _rows(view["parents"], PARENT),
             np.ascontiguousarray(world_ids, np.int64),
             np.stack([group.row() for group in self.traders.values()]),
             stream_key(seed, stream_name),
@@ -153,6 +154,7 @@ class Crowd:
         self._number()
         self._set_values(price)
         self.state.head[:, FIRST_ACCOUNT] = first_account
+        self.state.head[:, KEEPS_TAPE] = keeps
         for w in range(n_worlds):
             seat(self.state, w)
         self.arena.keep_as_initial()
@@ -213,11 +215,6 @@ class Crowd:
         v[:, TARGET_TIME] = now if reach_ns is None else reach_ns
         if reach_ns is None:
             v[:, FUNDAMENTAL] = price_ticks
-
-    def keep_tape(self) -> None:
-        """Make `advance` stop when the tape is full, so that no print is lost."""
-        self.state.head[:, KEEPS_TAPE] = 1
-        self.arena.keep_as_initial()
 
     def reset(self, mask: Bool) -> None:
         """Return the worlds in the mask to where `bind` left them."""
