@@ -1,4 +1,4 @@
-"""What happened in a market, simulated or real, as the plain columns that its facts are read from."""
+"""What happened in a market, simulated or real, as plain columns that facts are read from."""
 
 from dataclasses import dataclass, field, fields
 
