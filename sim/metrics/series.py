@@ -126,14 +126,14 @@ def imbalance_and_next_move(record: MarketRecord) -> F64:
     return np.column_stack([lean, move])
 
 
-_SEEN = 0.25
+_SEEN = 0.2
 """A distance that fewer rows see is left out: a file of few levels sees far only in thin books."""
 
 
 def mean_depth(bid: F64, ask: F64) -> F64:
     """Mean size by bin of distance behind the touch, both sides together, shape (L,).
 
-    NaN in a row means that it does not see as far; a bin that fewer than a quarter of the rows see
+    NaN in a row means that it does not see as far; a bin that fewer than a fifth of the rows see
     is NaN in the mean.
     """
     both = np.concatenate([bid, ask])

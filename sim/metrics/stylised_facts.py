@@ -415,8 +415,8 @@ CATALOGUE: tuple[Spec, ...] = tuple(
          "standard deviation over mean of the spread, weighted by time",
          "Plerou, Gopikrishnan & Stanley 2005", _spread("cv")),
         ("depth_hump", "Depth peaks behind the touch", BOOK,
-         "largest mean size of five neighbouring bins of distance behind the touch over that of the "
-         "nearest five; the touch itself is left out", BMP, _hump),
+         "largest mean size of five neighbouring bins of distance behind the touch over that of "
+         "the nearest five; the touch itself is left out", BMP, _hump),
         ("imbalance", "Imbalance foretells the mid", BOOK,
          "correlation of (bid size - ask size) / (bid size + ask size), half way between two "
          "changes of the mid, with the sign of the next change", "Gould & Bonart 2016", _imbalance),
