@@ -149,7 +149,8 @@ def _binance_depth(it: Columns) -> Columns:
     time = (it["recv_ns"] - it["recv_ns"][0]) / 1e9
     is_bid = np.char.startswith(it["side"].astype(str), "b")
     books: dict[bool, dict[float, float]] = {True: {}, False: {}}
-    moments, out = [], {True: [], False: []}
+    moments: list[float] = []
+    out: dict[bool, list[F64]] = {True: [], False: []}
     due = time[start] + 5.0
     fresh = np.flatnonzero(np.diff(it["recv_ns"], prepend=-1) != 0)
     boundary = set(fresh.tolist())
@@ -178,4 +179,4 @@ def _profile(book: dict[float, float], is_bid: bool) -> F64:
     best = prices.max() if is_bid else prices.min()
     bins = np.floor(np.abs(prices - best) / best * 1e4 / _BIN_BPS + 1e-9).astype(np.int64)
     inside = bins < _BINS
-    return np.bincount(bins[inside], sizes[inside], _BINS)
+    return np.asarray(np.bincount(bins[inside], sizes[inside], _BINS), np.float64)

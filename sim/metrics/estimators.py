@@ -121,35 +121,38 @@ def power_law(x: F64, y: F64, weight: F64) -> float:
     return float(_EXPONENTS[best])
 
 
-def impact_bins(size: F64, move: F64, n_bins: int = 12) -> tuple[F64, F64, F64]:
-    """Mean move by size, in bins of size that hold equally many.
+_FEWEST_IN_BIN = 10
+
+
+def impact_bins(size: F64, move: F64) -> tuple[F64, F64, F64]:
+    """Mean move by size, in octaves of size.
+
+    Octaves are narrow enough that the mean of size^d and the power of the mean size agree within 1%
+    for concave laws; bins that hold equally many are not, in the tail of heavy-tailed sizes.
 
     Parameters
     ----------
     size, move : array (n,)
-        Size of an order and the price move in its direction.
-    n_bins : int
-        Bins at most; equal sizes stay in one bin.
+        Positive size of an order, and the price move in its direction.
 
     Returns
     -------
     tuple of array (bin,)
-        Mean size, mean move, and the inverse variance of the mean move, 0 where it is unknown.
+        Mean size, mean move, and the inverse variance of the mean move, 0 where fewer than ten
+        moves are held or all are the same.
     """
-    edges = np.unique(np.quantile(size, np.linspace(0.0, 1.0, n_bins + 1)))
-    if len(edges) < 3:
-        nothing = np.empty(0)
-        return nothing, nothing, nothing
-    at = np.clip(np.searchsorted(edges, size, side="right") - 1, 0, len(edges) - 2)
-    count = np.bincount(at, minlength=len(edges) - 1).astype(np.float64)
+    if len(size) == 0:
+        return size, move, move
+    octave = np.floor(np.log2(size / size.min()) + 1e-9).astype(np.int64)
+    count = np.bincount(octave).astype(np.float64)
     held = np.maximum(count, 1.0)
-    mean_size = np.bincount(at, size, len(edges) - 1) / held
-    mean_move = np.bincount(at, move, len(edges) - 1) / held
-    square = np.bincount(at, move**2, len(edges) - 1) / held
-    variance = square - mean_move**2
-    known = (count > 1.0) & (variance > 0.0)
+    mean_size = np.bincount(octave, size) / held
+    mean_move = np.bincount(octave, move) / held
+    variance = np.bincount(octave, move**2) / held - mean_move**2
+    known = (count >= _FEWEST_IN_BIN) & (variance > 0.0)
     weight = np.divide(count, variance, out=np.zeros_like(count), where=known)
-    return mean_size, mean_move, weight
+    kept = count > 0.0
+    return mean_size[kept], mean_move[kept], weight[kept]
 
 
 def impact_exponent(rows: F64) -> float:

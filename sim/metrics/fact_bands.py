@@ -62,8 +62,8 @@ MEASURED: dict[str, dict[str, Measured]] = {
         "gap_clustering": (0.1584, 0.0178, 7659),
         "sign_memory": (6.03, 0.91, 7660),
         "sign_decay": (0.6707, 0.0708, 7660),
-        "order_impact": (0.205, 0.0478, 7659),
-        "metaorder_impact": (0.85, 0.0701, 2121),
+        "order_impact": (0.16, 0.0445, 7659),
+        "metaorder_impact": (0.85, 0.0551, 2121),
         "volume_volatility": (0.455, 0.0942, 65),
     },
     "BTCUSDT perp 2024-08-08 (Binance)": {
@@ -84,8 +84,8 @@ MEASURED: dict[str, dict[str, Measured]] = {
         "gap_clustering": (0.3026, 0.037, 5435),
         "sign_memory": (3.701, 0.664, 5436),
         "sign_decay": (0.5607, 0.0631, 5436),
-        "order_impact": (0.5, 0.0389, 5435),
-        "metaorder_impact": (0.75, 0.0662, 2176),
+        "order_impact": (0.525, 0.0452, 5435),
+        "metaorder_impact": (0.765, 0.0684, 2176),
         "volume_volatility": (0.5114, 0.15, 34),
     },
     "AAPL 2012-06-21 (LOBSTER)": {
@@ -111,8 +111,8 @@ MEASURED: dict[str, dict[str, Measured]] = {
         "gap_clustering": (0.02856, 0.00466, 17580),
         "sign_memory": (5.042, 0.514, 17581),
         "sign_decay": (0.7006, 0.12, 17581),
-        "order_impact": (-0.035, 0.011, 17580),
-        "metaorder_impact": (0.415, 0.0162, 3366),
+        "order_impact": (-0.035, 0.014, 17580),
+        "metaorder_impact": (0.415, 0.0184, 3366),
         "volume_volatility": (0.4919, 0.0172, 2339),
     },
     "AMZN 2012-06-21 (LOBSTER)": {
@@ -139,8 +139,8 @@ MEASURED: dict[str, dict[str, Measured]] = {
         "gap_clustering": (0.03578, 0.00816, 6422),
         "sign_memory": (4.649, 0.706, 6423),
         "sign_decay": (0.7637, 0.0662, 6423),
-        "order_impact": (-0.005, 0.0205, 6422),
-        "metaorder_impact": (0.525, 0.0354, 1250),
+        "order_impact": (-0.005, 0.0213, 6422),
+        "metaorder_impact": (0.515, 0.0275, 1250),
         "volume_volatility": (0.5414, 0.0155, 2339),
     },
 }

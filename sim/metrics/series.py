@@ -77,7 +77,7 @@ def volumes(record: MarketRecord, horizon: float, n: int) -> F64:
     """Size traded in the intervals of `returns`, shape (n,)."""
     at = np.floor((record.trade_time - record.quote_time[0]) / horizon).astype(np.int64)
     inside = (at >= 0) & (at < n)
-    return np.bincount(at[inside], record.trade_size[inside], n)
+    return np.asarray(np.bincount(at[inside], record.trade_size[inside], n), np.float64)
 
 
 def order_impact(record: MarketRecord, taken: Orders) -> F64:
@@ -141,7 +141,8 @@ def mean_depth(bid: F64, ask: F64) -> F64:
     seen = known.sum(axis=0)
     sums = np.where(known, both, 0.0).sum(axis=0)
     enough = seen > _SEEN * len(both)
-    return np.divide(sums, seen, out=np.full(both.shape[1], np.nan), where=enough)
+    mean: F64 = np.divide(sums, seen, out=np.full(both.shape[1], np.nan), where=enough)
+    return mean
 
 
 def depth_distance(record: MarketRecord) -> F64:

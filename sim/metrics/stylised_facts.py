@@ -234,8 +234,8 @@ def _spread(unit: str) -> Callable[[Reading], Number]:
         def statistic(values: F64) -> float:
             total = float(values[:, 1].sum())
             mean = float(np.sum(values[:, 0] * values[:, 1])) / total
-            if unit == "bps":
-                return mean
+            if unit == "bps" or not mean > 0.0:
+                return mean if unit == "bps" else np.nan
             square = float(np.sum(values[:, 0] ** 2 * values[:, 1])) / total
             return float(np.sqrt(max(square / mean**2 - 1.0, 0.0)))
 
@@ -351,7 +351,9 @@ def _metaorder_impact(it: Reading) -> Number:
 
 def _exponent(it: Reading, rows: F64, remark: str) -> Number:
     value, error, n, reason = _stat(it, rows, est.impact_exponent, _root(len(rows)))
-    return value, error, n, remark if np.isfinite(value) else f"no rising impact; {reason}"
+    if not np.isfinite(value):
+        remark = "; ".join(part for part in (remark, "the mean move does not rise", reason) if part)
+    return value, error, n, remark
 
 
 def _volume_volatility(it: Reading) -> Number:
