@@ -99,12 +99,13 @@ class Crowd:
         self.logs = (0, 0, 0)
 
     def keep_logs(self, quotes: int, arrivals: int, parents: int) -> None:
-        """Ask, before `bind`, for logs of the touch, of limit orders and of large orders, in lines."""
+        """Ask, before `bind`, for logs of the touch, of limit orders and large ones, in lines."""
         self.logs = (quotes, arrivals, parents)
 
     def bind(
         self, n_worlds: int, world_ids: I64, seed: int, stream_name: str,
-        start_price_ticks: ArrayLike, first_account: int = 0, n_prints: int = 1, keeps: bool = False,
+        start_price_ticks: ArrayLike, first_account: int = 0, n_prints: int = 1,
+        keeps: bool = False,
     ) -> None:  # fmt: skip
         """Allocate, and plan everybody's first wake.
 

@@ -35,9 +35,8 @@ def asymptotic_offsets(
     slope = sqrt(
         sigma * sigma * gamma / (2.0 * k * arrival) * (1.0 + gamma / k) ** (1.0 + k / gamma)
     )
-    return base + (2.0 * inventory + 1.0) / 2.0 * slope, base - (
-        2.0 * inventory - 1.0
-    ) / 2.0 * slope
+    tilt = inventory * slope
+    return base + 0.5 * slope + tilt, base + 0.5 * slope - tilt
 
 
 @kernel

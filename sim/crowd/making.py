@@ -2,12 +2,13 @@
 
 A maker's fair price is a mix of the mid and of the fundamental that it sees with noise. It measures
 volatility from its own successive fair prices, exponentially weighted. Its quotes are offsets from
-the fair price, computed by the formula of its kind in a unit of one basis point, and multiplied by a
-width of its own, so that makers of one group stand behind each other and make a depth profile.
+the fair price, computed by the formula of its kind in a unit of one basis point, and multiplied by
+a width of its own, so that makers of one group stand behind each other and make a depth profile.
 
 It *withdraws* in three ways, each of which `withdraw=False` switches off: it quotes as wide as the
 volatility that it measures demands, not the usual one; it leaves the market altogether when that
-exceeds `calm` times the usual; and it stops quoting the side on which its inventory is at its limit.
+exceeds `calm` times the usual; and it stops quoting the side on which its inventory is at its
+limit.
 """
 
 from dataclasses import dataclass
@@ -54,13 +55,11 @@ class Maker(Traders):
     quote d basis points from the fair price trades A e^(-k d) times a second.
     """
 
-    gap: float = (
-        10.0  # mean seconds between looks of the narrowest maker; sqrt(width) times for others
-    )
+    gap: float = 10.0  # mean seconds between looks of the narrowest maker; x sqrt(width)
     risk_aversion: float = 0.01  # gamma, per basis point and order
     decay: float = 0.3  # k, per basis point
     arrival: float = 0.1  # A, per second
-    sigma_bps: float = 1.0  # usual volatility per root second; 1 is 29% a year... times 10
+    sigma_bps: float = 1.0  # usual volatility per root second; 1 is 56% a year
     horizon: float = 60.0  # seconds, T of Avellaneda and Stoikov
     inventory_limit: float = 10.0  # in orders, either way
     follow: float = 1.0  # weight of the fundamental in the fair price, the rest is the mid's
