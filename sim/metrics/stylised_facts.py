@@ -97,6 +97,8 @@ class Reading:
 
     def error(self, rows: F64, statistic: Callable[[F64], float], block: int) -> float:
         """Give the standard error by the moving-block bootstrap, always with the same draws."""
+        if self.n_resamples == 0:
+            return np.nan
         return est.block_bootstrap(rows, statistic, block, n_resamples=self.n_resamples)
 
 
@@ -466,7 +468,7 @@ def measure(record: MarketRecord, n_resamples: int = 100) -> dict[str, Fact]:
     record : MarketRecord
         Simulated or real.
     n_resamples : int
-        Of the bootstrap behind each standard error.
+        Of the bootstrap behind each standard error; 0 leaves errors out.
 
     Returns
     -------
