@@ -59,19 +59,19 @@ def render(markets: Sequence[Market], command: str) -> str:
         _STYLE, _verdict_key(), _matrix(ordered), _bias(ordered),
     )  # fmt: skip
     page.section(
-        "sentences", "What each population reproduces and misses", "",
+        "sentences", "Reproduced and missed", "",
         *(_said(market) for market in crowd), *([] if crowd else [text("No population was run.")]),
     )  # fmt: skip
     drawn = figures.all_figures(ordered)
     shown = [it for it in ordered if it.curves]
     page.section(
-        "curves", "The curves behind the facts",
+        "curves", "Curves",
         "Populations are means over seeds. Recorded markets are black, grey lines are laws to "
         "compare with.",
         _line_key(shown), page.side_by_side(*drawn), _curves_missing(ordered),
     )  # fmt: skip
     page.section(
-        "terms", "What is measured, and where the bands come from", "", _terms(),
+        "terms", "Definitions and bands", "", _terms(),
         details("How intervals are made", text(*_INTERVALS)), _reproduce(command),
     )  # fmt: skip
     return page.html()
