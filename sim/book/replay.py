@@ -76,6 +76,7 @@ RESTED = 65536  # the row that the rest of an aggressive order made
 # counters
 LEVELS_SEEN, LEVELS_FAILED, LEVELS_REVEALED, LEVELS_REMEMBERED, LEVELS_VANISHED = range(5)
 LEVELS_ANONYMOUS = 5
+PLANNED = 6  # messages that wait to be sent
 N_COUNTS = 8
 
 
@@ -108,31 +109,45 @@ class Findings(NamedTuple):
     counts : I64 (N_COUNTS,)
     saved : Rows (order,)
         Room for the orders of a side.
-    message : Rows (1,)
-        The message that is sent to the book.
+    messages : Rows (message,)
+        Room for what is planned: twice the orders that may rest.
     """
 
     marks: I64
     counts: I64
     saved: Rows
-    message: Rows
+    messages: Rows
 
 
 @inlined
-def send(
-    book: Book, found: Findings, verb: int, side: int, order_id: int, lots: int, price: int,
-    tif: int,
-) -> int:  # fmt: skip
-    """Send the book one message; return its code."""
-    m = found.message[0]
+def plan(
+    found: Findings, verb: int, side: int, order_id: int, lots: int, price: int, tif: int
+) -> None:
+    """Put down a message that `carry_out` will send."""
+    m = found.messages[found.counts[PLANNED]]
+    found.counts[PLANNED] += 1
     m["verb"] = verb
     m["side"] = side
     m["id"] = order_id
     m["quantity"] = lots
     m["price"] = price
     m["tif"] = tif
-    process(book, m, ZERO)
-    return np.int64(m["code"])
+
+
+@kernel
+def carry_out(book: Book, found: Findings) -> int:
+    """Send the book what was planned; return a mark.
+
+    The one caller of `process`: a kernel that reaches it takes two seconds to compile.
+    """
+    mark = 0
+    for i in range(found.counts[PLANNED]):
+        m = found.messages[i]
+        process(book, m, i)
+        if m["code"] != OK:
+            mark = REFUSED | FAILED
+    found.counts[PLANNED] = 0
+    return mark
 
 
 @inlined
@@ -160,21 +175,21 @@ def seen(recorded: Recording, row: int, side: int, price: int) -> bool:
 
 @kernel
 def clear_level(book: Book, found: Findings, place: int) -> None:
-    """Cancel all orders of a level."""
+    """Plan to cancel all orders of a level."""
     slot = np.int64(book.levels[place]["head"])
     while slot >= 0:
-        send(book, found, CANCEL, ZERO, np.int64(book.orders[slot]["id"]), ONE, ONE, GTC)
-        slot = np.int64(book.levels[place]["head"])
+        plan(found, CANCEL, ZERO, np.int64(book.orders[slot]["id"]), ONE, ONE, GTC)
+        slot = np.int64(book.orders[slot]["next"])
 
 
 @kernel
 def aggregate(book: Book, found: Findings, side: int, price: int, lots: int) -> None:
-    """Make a level one anonymous order of so many lots."""
+    """Plan to make a level one anonymous order of so many lots."""
     place = place_of(book, side, price)
     if place >= 0:
         clear_level(book, found, place)
     if lots > 0:
-        send(book, found, LIMIT, side, anonymous(side, price), lots, price, POST_ONLY)
+        plan(found, LIMIT, side, anonymous(side, price), lots, price, POST_ONLY)
         found.counts[LEVELS_ANONYMOUS] += 1
 
 
@@ -191,7 +206,7 @@ def take_off(book: Book, recorded: Recording, found: Findings, row: int) -> int:
         if order["price"] != price or order["side"] != side:
             return FAILED
         if left == lots or (left > lots and recorded.kind[row] != DELETE):
-            send(book, found, REDUCE, side, order_id, lots, price, GTC)
+            plan(found, REDUCE, side, order_id, lots, price, GTC)
             return 0
         mark = COMPOSITION
     else:
@@ -199,7 +214,7 @@ def take_off(book: Book, recorded: Recording, found: Findings, row: int) -> int:
         other = anonymous(side, price)
         slot = find(book, other)
         if slot >= 0 and book.orders[slot]["quantity"] >= lots:
-            send(book, found, REDUCE, side, other, lots, price, GTC)
+            plan(found, REDUCE, side, other, lots, price, GTC)
             return mark
     place = place_of(book, side, price)
     total = np.int64(book.levels[place]["quantity"]) if place >= 0 else 0
@@ -228,14 +243,14 @@ def standing(book: Book, recorded: Recording, row: int) -> int:
 
 @kernel
 def apply(book: Book, recorded: Recording, found: Findings, row: int) -> int:
-    """Do to the book what a row tells; return a mark."""
+    """Plan what a row tells; return a mark."""
     kind = recorded.kind[row]
     if kind == NEW:
-        code = send(
-            book, found, LIMIT, recorded.side[row], recorded.id[row], recorded.lots[row],
+        plan(
+            found, LIMIT, recorded.side[row], recorded.id[row], recorded.lots[row],
             recorded.price[row], POST_ONLY,
         )  # fmt: skip
-        return 0 if code == OK else REFUSED | FAILED
+        return 0
     if kind == EXECUTE:
         return standing(book, recorded, row) | take_off(book, recorded, found, row)
     if kind == TAKE or kind == DELETE:
@@ -267,13 +282,13 @@ def compare_level(
 def compare(
     book: Book, recorded: Recording, found: Findings, before: int, row: int, side: int
 ) -> int:
-    """Compare a side with a row's levels, clearing what is not as recorded.
+    """Compare a side with a row's levels, and plan to clear what is not as recorded.
 
     `before` is the row before those that were applied since. Returns a mark.
     """
     depth, n_levels = recorded.levels.shape[2], book.levels.shape[0] >> 1
     step = -1 if side == BUY else 1
-    level, j, mark = book.head[BEST + side], 0, 0
+    level, j, mark = book.head[BEST + side], ZERO, ZERO
     while j < depth:
         wanted = recorded.levels[row, side, j, 0] - book.head[BASE]
         some = recorded.levels[row, side, j, 0] != 0
@@ -303,7 +318,7 @@ def compare(
 
 @kernel
 def reveal(book: Book, recorded: Recording, found: Findings, row: int, side: int) -> None:
-    """Give each recorded level that the book lacks an anonymous order."""
+    """Plan an anonymous order for each recorded level that the book lacks."""
     for j in range(recorded.levels.shape[2]):
         price = recorded.levels[row, side, j, 0]
         if price == 0:
@@ -311,17 +326,6 @@ def reveal(book: Book, recorded: Recording, found: Findings, row: int, side: int
         place = place_of(book, side, price)
         if place < 0 or book.levels[place]["head"] < 0:
             aggregate(book, found, side, price, recorded.levels[row, side, j, 1])
-
-
-@kernel
-def settle_row(book: Book, recorded: Recording, found: Findings, before: int, row: int) -> int:
-    """Compare the book with a row's levels and bring it in line with them; return a mark."""
-    mark = compare(book, recorded, found, before, row, BUY)
-    mark |= compare(book, recorded, found, before, row, SELL)
-    if mark & (FAILED | REVEALED) != 0:
-        reveal(book, recorded, found, row, BUY)
-        reveal(book, recorded, found, row, SELL)
-    return mark
 
 
 @kernel
@@ -364,18 +368,17 @@ def save(book: Book, found: Findings, side: int, price: int) -> int:
 
 @kernel
 def bring_back(book: Book, found: Findings, side: int, price: int, n: int) -> None:
-    """Undo what happened to a side's orders at `price` and better since they were saved."""
+    """Plan to undo what happened to a side's orders at `price` and better since they were saved."""
     n_levels = book.levels.shape[0] >> 1
     step = -1 if side == BUY else 1
-    limit = price - book.head[BASE]
-    level = book.head[BEST + side]
+    level, limit = book.head[BEST + side], price - book.head[BASE]
     while 0 <= level < n_levels and (level - limit) * step <= 0:
         clear_level(book, found, side * n_levels + level)
-        level = book.head[BEST + side]
+        level = next_best(book, side, level + step)
     for i in range(n):
         order = found.saved[i]
-        send(
-            book, found, LIMIT, side, np.int64(order["id"]), np.int64(order["quantity"]),
+        plan(
+            found, LIMIT, side, np.int64(order["id"]), np.int64(order["quantity"]),
             np.int64(order["price"]), POST_ONLY,
         )  # fmt: skip
 
@@ -415,13 +418,12 @@ def agree(book: Book, recorded: Recording, found: Findings, start: int, end: int
 
 
 @kernel
-def attack(book: Book, recorded: Recording, found: Findings, start: int, end: int) -> None:
-    """Send one aggressive order for the executions in rows start .. end - 1.
+def attack(book: Book, recorded: Recording, found: Findings, start: int, end: int) -> int:
+    """Plan one aggressive order for the executions in rows start .. end - 1.
 
-    Where the book trades otherwise than recorded, the rows are marked, the book is put back, and
-    the executions are taken off the orders that the recording names.
+    Returns the worst of their prices.
     """
-    side, total, limit = recorded.side[start], 0, recorded.price[start]
+    side, total, limit = recorded.side[start], ZERO, recorded.price[start]
     for row in range(start, end):
         if recorded.kind[row] == EXECUTE:
             total += recorded.lots[row]
@@ -429,16 +431,9 @@ def attack(book: Book, recorded: Recording, found: Findings, start: int, end: in
             limit = min(limit, price) if side == BUY else max(limit, price)
             if find(book, recorded.id[row]) < 0:
                 found.marks[row] |= UNKNOWN
-    n_saved = save(book, found, side, limit)
-    book.head[N_PRINTS] = 0
-    send(book, found, LIMIT, 1 - side, TAKER + start, total, limit, IOC)
     found.marks[start] |= RUN_START
-    if agree(book, recorded, found, start, end):
-        return
-    bring_back(book, found, side, limit, n_saved)
-    for row in range(start, end):
-        if recorded.kind[row] == EXECUTE:
-            found.marks[row] |= apply(book, recorded, found, row)
+    plan(found, LIMIT, 1 - side, TAKER + start, total, limit, IOC)
+    return limit
 
 
 @kernel
@@ -454,18 +449,38 @@ def rebuild(book: Book, recorded: Recording, found: Findings, matching: int) -> 
         `marks` and `counts` are 0.
     matching : int
         0: executions are taken off the orders that they name; 1: they are made by aggressive
-        orders.
+        orders, and where the book trades otherwise than recorded, it is put back and the
+        executions are taken off the orders that they name.
     """
-    reveal(book, recorded, found, ZERO, BUY)
-    reveal(book, recorded, found, ZERO, SELL)
-    row = 1
+    row, end = ZERO, ONE
     while row < recorded.kind.shape[0]:
         book.head[N_PRINTS] = 0
-        if matching != 0 and recorded.kind[row] == EXECUTE:
+        mark = 0
+        if row == 0:
+            mark = REVEALED
+        elif matching != 0 and recorded.kind[row] == EXECUTE:
             end = end_of_run(recorded, row)
-            attack(book, recorded, found, row, end)
+            side = recorded.side[row]
+            limit = attack(book, recorded, found, row, end)
+            n_saved = save(book, found, side, limit)
+            mark |= carry_out(book, found)
+            if not agree(book, recorded, found, row, end):
+                bring_back(book, found, side, limit, n_saved)
+                mark |= carry_out(book, found)
+                for i in range(row, end):
+                    if recorded.kind[i] == EXECUTE:
+                        found.marks[i] |= apply(book, recorded, found, i)
+                        mark |= carry_out(book, found)
         else:
-            end = row + 1
-            found.marks[row] |= apply(book, recorded, found, row)
-        found.marks[end - 1] |= settle_row(book, recorded, found, row - 1, end - 1)
-        row = end
+            mark |= apply(book, recorded, found, row)
+            mark |= carry_out(book, found)
+        if row > 0:
+            mark |= compare(book, recorded, found, row - 1, end - 1, BUY)
+            mark |= compare(book, recorded, found, row - 1, end - 1, SELL)
+            mark |= carry_out(book, found)
+        if mark & (FAILED | REVEALED) != 0:
+            reveal(book, recorded, found, end - 1, BUY)
+            reveal(book, recorded, found, end - 1, SELL)
+            mark |= carry_out(book, found)
+        found.marks[end - 1] |= mark
+        row, end = end, end + 1
