@@ -30,7 +30,9 @@ from sim.book.ladder import next_best
 from sim.book.layout import (
     BASE,
     BEST,
+    MESSAGE,
     N_PRINTS,
+    ORDER,
     Book,
     OrderVerb,
     Side,
@@ -70,8 +72,6 @@ MATCHED = 2048  # an execution that the kernel printed just so: id, lots and pri
 MATCHED_ANONYMOUS = 4096  # the same, but that the order is one of an anonymous aggregate
 MISMATCHED = 8192  # the kernel printed something else
 RUN_START = 16384  # the first execution of an aggressive order
-SWEPT = 32768  # an aggressive order that ended at the edge of what was seen
-RESTED = 65536  # the row that the rest of an aggressive order made
 
 # counters
 LEVELS_SEEN, LEVELS_FAILED, LEVELS_REVEALED, LEVELS_REMEMBERED, LEVELS_VANISHED = range(5)
@@ -106,6 +106,8 @@ class Findings(NamedTuple):
     Attributes
     ----------
     marks : I64 (row,)
+    heads : I64 (row,)
+        Id of the order that stood before the one that was executed; 0: none did.
     counts : I64 (N_COUNTS,)
     saved : Rows (order,)
         Room for the orders of a side.
@@ -114,9 +116,18 @@ class Findings(NamedTuple):
     """
 
     marks: I64
+    heads: I64
     counts: I64
     saved: Rows
     messages: Rows
+
+
+def new_findings(n_rows: int, n_orders: int) -> Findings:
+    """Make empty findings for so many rows, in a book that may hold so many orders."""
+    zeros = [np.zeros(n, np.int64) for n in (n_rows, n_rows, N_COUNTS)]
+    messages = np.zeros(2 * n_orders, MESSAGE)
+    messages["account"] = -1
+    return Findings(*zeros, np.zeros(n_orders, ORDER), messages)
 
 
 @inlined
@@ -225,8 +236,11 @@ def take_off(book: Book, recorded: Recording, found: Findings, row: int) -> int:
 
 
 @inlined
-def standing(book: Book, recorded: Recording, row: int) -> int:
-    """Where an execution's order stands before it trades: a mark."""
+def standing(book: Book, recorded: Recording, found: Findings, row: int) -> int:
+    """Where an execution's order stands before it trades: a mark.
+
+    Writes down whom the book has at the head of the queue instead.
+    """
     side, price = recorded.side[row], recorded.price[row]
     best = book.head[BEST + side]
     if not 0 <= best < book.levels.shape[0] >> 1 or best + book.head[BASE] != price:
@@ -237,6 +251,7 @@ def standing(book: Book, recorded: Recording, row: int) -> int:
         return AT_BEST
     if slot == head:
         return AT_BEST | AT_HEAD
+    found.heads[row] = book.orders[head]["id"]
     behind = book.orders[head]["id"] >= ANONYMOUS
     return AT_BEST | BEHIND_ANONYMOUS if behind else AT_BEST
 
@@ -252,7 +267,7 @@ def apply(book: Book, recorded: Recording, found: Findings, row: int) -> int:
         )  # fmt: skip
         return 0
     if kind == EXECUTE:
-        return standing(book, recorded, row) | take_off(book, recorded, found, row)
+        return standing(book, recorded, found, row) | take_off(book, recorded, found, row)
     if kind == TAKE or kind == DELETE:
         return take_off(book, recorded, found, row)
     return 0
@@ -482,5 +497,6 @@ def rebuild(book: Book, recorded: Recording, found: Findings, matching: int) -> 
             reveal(book, recorded, found, end - 1, BUY)
             reveal(book, recorded, found, end - 1, SELL)
             mark |= carry_out(book, found)
-        found.marks[end - 1] |= mark
+        if row > 0:
+            found.marks[end - 1] |= mark
         row, end = end, end + 1
