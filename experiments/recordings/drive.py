@@ -83,15 +83,11 @@ def drive_levels(feed: LevelFeed) -> LevelRun:
 
 def _empty(feed: LevelFeed) -> tuple[Book, Findings, I64]:
     n_rows = len(feed.price)
-    book = new_book(
-        capacity=n_rows + 16, n_levels=window_of(feed.price, _MOST_NEAR), n_prints=16
-    )
+    book = new_book(capacity=n_rows + 16, n_levels=window_of(feed.price, _MOST_NEAR), n_prints=16)
     return book, new_findings(n_rows, n_rows + 16), np.zeros((len(feed.whole), 5), np.int64)
 
 
-def sample_levels(
-    feed: LevelFeed, time: I64, step: int, n: int
-) -> tuple[I64, tuple[F64, F64]]:
+def sample_levels(feed: LevelFeed, time: I64, step: int, n: int) -> tuple[I64, tuple[F64, F64]]:
     """Rebuild a book and look at it every `step` ns.
 
     Returns
@@ -122,9 +118,7 @@ def sample_levels(
 def drive_orders(feed: OrderFeed, matching: bool) -> OrderRun:
     """Rebuild a book from the lives of orders; see `sim.book.replay_orders`."""
     n_orders, n_rows = len(feed.first), len(feed.kind)
-    book = new_book(
-        capacity=n_orders + 16, n_levels=_window(feed.price), n_prints=n_orders + 16
-    )
+    book = new_book(capacity=n_orders + 16, n_levels=_window(feed.price), n_prints=n_orders + 16)
     findings = new_findings(n_rows, n_orders + 16)
     told = Told(np.full(n_orders, -1, np.int64), np.zeros(n_orders, np.int64))
     touches = np.zeros((n_rows, 4), np.int64)

@@ -141,9 +141,7 @@ def ordered(times: I64, file: str, column: str) -> None:
         )
 
 
-def in_units(
-    table: "pd.DataFrame", column: str, file: str, decimals: int
-) -> tuple[I64, Bool]:
+def in_units(table: "pd.DataFrame", column: str, file: str, decimals: int) -> tuple[I64, Bool]:
     """Turn a column into whole multiples of 10^-decimals.
 
     Returns
