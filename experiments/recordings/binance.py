@@ -155,7 +155,9 @@ def read_bbo(path: Path) -> BestQuotes:
     return BestQuotes(whole(table, "recv_ns", file), update, quotes)
 
 
-def record(table: "pd.DataFrame", path: Path, trades: Path | None, bbo: Path | None) -> dict[str, Any]:  # fmt: skip
+def record(
+    table: "pd.DataFrame", path: Path, trades: Path | None, bbo: Path | None
+) -> dict[str, Any]:
     """Trades, quotes and depth, as `experiments.recordings.read_record` returns them.
 
     Quotes are those of the stream of best bids and asks where there is one, else the book's after

@@ -1,8 +1,8 @@
 """Bitstamp: the life of every order, created, changed and deleted, without snapshots.
 
-Columns `ts` (receipt), `exchange_ts` (when the order was made), `order_id, direction, action, price,
-size_btc`; the size is what the order has left, and 0 in the deletion of a filled one. Prices are
-whole cents, sizes whole 1e-8.
+Columns `ts` (receipt), `exchange_ts` (when the order was made), `order_id, direction, action,
+price, size_btc`; the size is what the order has left, and 0 in the deletion of a filled one. Prices
+are whole cents, sizes whole 1e-8.
 """
 
 from dataclasses import dataclass
@@ -79,21 +79,20 @@ def parse(table: "pd.DataFrame", file: str) -> Bitstamp:
     refuse(decimal(table, "price", file) <= 0, file, "price", "prices above 0", table)
     sizes = decimal(table, "size_btc", file)
     refuse(sizes < 0, file, "size_btc", "sizes of 0 or more", table)
-    refuse((sizes == 0) & (kind == CREATED), file, "size_btc", "a size above 0 in a creation", table)  # fmt: skip
+    empty = (sizes == 0) & (kind == CREATED)
+    refuse(empty, file, "size_btc", "a size above 0 in a creation", table)
     price, off_tick = in_units(table, "price", file, CENTS)
     lots, off_lot = in_units(table, "size_btc", file, SATOSHIS)
     kept = ~(off_tick | off_lot)
-    time, made, ids, side, kind, price, lots = (
-        column[kept] for column in (time, made, ids, side, kind, price, lots)
-    )
-    known, first, order = np.unique(ids, return_index=True, return_inverse=True)
+    time, made = time[kept], made[kept]
+    ids, side, kind, price, lots = (c[kept] for c in (ids, side, kind, price, lots))
+    _, first, order = np.unique(ids, return_index=True, return_inverse=True)
     rested = (kind[first] != CREATED) & (made[first] < np.floor(time[0]))
     told = rested & (lots[first] > 0)
     feed = OrderFeed(
         kind, order.astype(np.int64), side, price, lots,
         np.where(told, lots[first], -1), price[first], side[first],
     )  # fmt: skip
-    assert len(known) == len(feed.first)
     return Bitstamp(
         feed, time, int(told.sum()), int((rested & ~told).sum()), int(off_tick.sum()),
         int(off_lot.sum()),
@@ -120,7 +119,8 @@ def trades(feed: OrderFeed, marks: I64) -> I64:
     -------
     I64 (trade, 4)
         Row, price of the older order, lots, and 1 if the younger order, the aggressor, buys, else
-        -1. Rows without a partner nearby are left out: theirs is an order that the feed never shows.
+        -1. Rows without a partner nearby are left out: theirs is an order that the feed never
+        shows.
     """
     lost = lots_lost(feed, marks)
     waiting: list[int] = []

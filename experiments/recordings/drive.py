@@ -11,7 +11,7 @@ from sim.book.replay import NEW, Findings, Recording, new_findings, rebuild
 from sim.book.replay_levels import LevelFeed, rebuild_levels
 from sim.book.replay_orders import OrderFeed, Told, rebuild_orders
 from sim.errors import InputError
-from sim.kernel import F64, I64
+from sim.kernel import F64, I64, word
 
 BUY, SELL = int(Side.BUY), int(Side.SELL)
 _MOST_LEVELS = 2**22
@@ -70,7 +70,7 @@ def drive_messages(recorded: Recording, matching: bool) -> Findings:
     every = np.concatenate([prices, recorded.price[entered]])
     book = new_book(capacity=n_orders, n_levels=_window(every), n_prints=n_orders)
     findings = new_findings(len(recorded.kind), n_orders)
-    rebuild(book, recorded, findings, np.int64(matching))
+    rebuild(book, recorded, findings, word(int(matching)))
     return findings
 
 
@@ -122,5 +122,5 @@ def drive_orders(feed: OrderFeed, matching: bool) -> OrderRun:
     findings = new_findings(n_rows, n_orders + 16)
     told = Told(np.full(n_orders, -1, np.int64), np.zeros(n_orders, np.int64))
     touches = np.zeros((n_rows, 4), np.int64)
-    rebuild_orders(book, feed, told, findings, np.int64(matching), touches)
+    rebuild_orders(book, feed, told, findings, word(int(matching)), touches)
     return OrderRun(findings, touches, told)

@@ -94,8 +94,8 @@ def refuse(bad: Bool, file: str, column: str, wanted: str, table: "pd.DataFrame"
         value = table[column].iloc[i]
         shown = "an empty cell" if value is None or value != value else f"{value}"
         raise InputError(
-            f"{file}, row {i + 1}: column {column} must hold {wanted}, got {shown}; correct or drop "
-            "the row"
+            f"{file}, row {i + 1}: column {column} must hold {wanted}, got {shown}; correct or "
+            "drop the row"
         )
 
 

@@ -72,6 +72,7 @@ MATCHED = 2048  # an execution that the kernel printed just so: id, lots and pri
 MATCHED_ANONYMOUS = 4096  # the same, but that the order is one of an anonymous aggregate
 MISMATCHED = 8192  # the kernel printed something else
 RUN_START = 16384  # the first execution of an aggressive order
+STRANGER = 32768  # an execution of an order that the book did not know when the aggressor came
 
 # counters
 LEVELS_SEEN, LEVELS_FAILED, LEVELS_REVEALED, LEVELS_REMEMBERED, LEVELS_VANISHED = range(5)
@@ -124,10 +125,15 @@ class Findings(NamedTuple):
 
 def new_findings(n_rows: int, n_orders: int) -> Findings:
     """Make empty findings for so many rows, in a book that may hold so many orders."""
-    zeros = [np.zeros(n, np.int64) for n in (n_rows, n_rows, N_COUNTS)]
     messages = np.zeros(2 * n_orders, MESSAGE)
     messages["account"] = -1
-    return Findings(*zeros, np.zeros(n_orders, ORDER), messages)
+    return Findings(
+        np.zeros(n_rows, np.int64),
+        np.zeros(n_rows, np.int64),
+        np.zeros(N_COUNTS, np.int64),
+        np.zeros(n_orders, ORDER),
+        messages,
+    )
 
 
 @inlined
@@ -181,7 +187,7 @@ def seen(recorded: Recording, row: int, side: int, price: int) -> bool:
     last = recorded.levels[row, side, recorded.levels.shape[2] - 1, 0]
     if last == 0:
         return True
-    return price >= last if side == BUY else price <= last
+    return bool(price >= last if side == BUY else price <= last)
 
 
 @kernel
@@ -189,7 +195,7 @@ def clear_level(book: Book, found: Findings, place: int) -> None:
     """Plan to cancel all orders of a level."""
     slot = np.int64(book.levels[place]["head"])
     while slot >= 0:
-        plan(found, CANCEL, ZERO, np.int64(book.orders[slot]["id"]), ONE, ONE, GTC)
+        plan(found, CANCEL, ZERO, book.orders[slot]["id"], ONE, ONE, GTC)
         slot = np.int64(book.orders[slot]["next"])
 
 
@@ -268,14 +274,14 @@ def apply(book: Book, recorded: Recording, found: Findings, row: int) -> int:
         return 0
     if kind == EXECUTE:
         return standing(book, recorded, found, row) | take_off(book, recorded, found, row)
-    if kind == TAKE or kind == DELETE:
+    if kind in (TAKE, DELETE):
         return take_off(book, recorded, found, row)
     return 0
 
 
 @inlined
 def compare_level(
-    book: Book, recorded: Recording, found: Findings, before: int, row: int, side: int, j: int,
+    recorded: Recording, found: Findings, before: int, row: int, side: int, j: int,
     have: int,
 ) -> int:  # fmt: skip
     """Compare the lots of one recorded level with those of the book; return a mark."""
@@ -309,8 +315,8 @@ def compare(
         some = recorded.levels[row, side, j, 0] != 0
         here = 0 <= level < n_levels
         if some and here and level == wanted:
-            have = np.int64(book.levels[side * n_levels + level]["quantity"])
-            mark |= compare_level(book, recorded, found, before, row, side, j, have)
+            have = book.levels[side * n_levels + level]["quantity"]
+            mark |= compare_level(recorded, found, before, row, side, j, have)
             if have != recorded.levels[row, side, j, 1]:
                 clear_level(book, found, side * n_levels + level)
             level = next_best(book, side, level + step)
@@ -324,7 +330,7 @@ def compare(
             clear_level(book, found, side * n_levels + level)
             level = next_best(book, side, level + step)
         elif some:
-            mark |= compare_level(book, recorded, found, before, row, side, j, ZERO)
+            mark |= compare_level(recorded, found, before, row, side, j, ZERO)
             j += 1
         else:
             break
@@ -393,8 +399,8 @@ def bring_back(book: Book, found: Findings, side: int, price: int, n: int) -> No
     for i in range(n):
         order = found.saved[i]
         plan(
-            found, LIMIT, side, np.int64(order["id"]), np.int64(order["quantity"]),
-            np.int64(order["price"]), POST_ONLY,
+            found, LIMIT, side, order["id"], order["quantity"],
+            ZERO + order["price"], POST_ONLY,
         )  # fmt: skip
 
 
@@ -402,7 +408,7 @@ def bring_back(book: Book, found: Findings, side: int, price: int, n: int) -> No
 def agree(book: Book, recorded: Recording, found: Findings, start: int, end: int) -> bool:
     """Whether the tape tells of the executions in rows start .. end - 1; marks each.
 
-    A row's mark says UNKNOWN where the book did not know the order before.
+    A row's mark says STRANGER where the book did not know the order before.
     """
     line, spent, good = 0, 0, True
     for row in range(start, end):
@@ -412,7 +418,7 @@ def agree(book: Book, recorded: Recording, found: Findings, start: int, end: int
         while left > 0 and line < book.head[N_PRINTS]:
             told = book.tape[line]
             lots = min(left, told["quantity"] - spent)
-            other = told["maker"] >= ANONYMOUS and found.marks[row] & UNKNOWN != 0
+            other = told["maker"] >= ANONYMOUS and found.marks[row] & STRANGER != 0
             if told["price"] != recorded.price[row] or not (
                 other or told["maker"] == recorded.id[row]
             ):
@@ -425,11 +431,11 @@ def agree(book: Book, recorded: Recording, found: Findings, start: int, end: int
         good = good and whole
         if not whole:
             found.marks[row] |= MISMATCHED
-        elif found.marks[row] & UNKNOWN != 0:
+        elif found.marks[row] & STRANGER != 0:
             found.marks[row] |= MATCHED_ANONYMOUS
         else:
             found.marks[row] |= MATCHED
-    return good and line == book.head[N_PRINTS]
+    return bool(good and line == book.head[N_PRINTS])
 
 
 @kernel
@@ -445,10 +451,10 @@ def attack(book: Book, recorded: Recording, found: Findings, start: int, end: in
             price = recorded.price[row]
             limit = min(limit, price) if side == BUY else max(limit, price)
             if find(book, recorded.id[row]) < 0:
-                found.marks[row] |= UNKNOWN
+                found.marks[row] |= STRANGER
     found.marks[start] |= RUN_START
     plan(found, LIMIT, 1 - side, TAKER + start, total, limit, IOC)
-    return limit
+    return int(limit)
 
 
 @kernel

@@ -58,7 +58,7 @@ def forget(book: Book, found: Findings) -> None:
                 clear_level(book, found, side * n_levels + level)
         slot = np.int64(book.head[FAR_HEAD + side])
         while slot >= 0:
-            plan(found, CANCEL, ZERO, np.int64(book.orders[slot]["id"]), ONE, ONE, GTC)
+            plan(found, CANCEL, ZERO, book.orders[slot]["id"], ONE, ONE, GTC)
             slot = np.int64(book.orders[slot]["next"])
 
 
@@ -68,7 +68,7 @@ def change(book: Book, feed: LevelFeed, found: Findings, row: int, shrinks: bool
     side, price, lots = feed.side[row], feed.price[row], feed.lots[row]
     order_id = 2 * price + side
     slot = find(book, order_id)
-    have = np.int64(book.orders[slot]["quantity"]) if slot >= 0 else 0
+    have = book.orders[slot]["quantity"] if slot >= 0 else ZERO
     if (lots < have or lots == 0) != shrinks:
         return -1
     if lots == have:

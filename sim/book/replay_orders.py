@@ -9,8 +9,9 @@ it.
   left for an order with those that the row tells.
 * *Matching* (`matching` 1): each new order trades in the book as it arrives. What it traded is
   *owed* by the feed: later rows of maker and taker must tell just that. A loss of lots beyond what
-  is owed was a trade with an order that the feed did not show; it is taken off. Lots still owed when
-  an order is cancelled, or at the end, are trades that the book made and the exchange did not.
+  is owed was a trade with an order that the feed did not show; it is taken off. Lots still owed
+  when an order is cancelled, or at the end, are trades that the book made and the exchange did
+  not.
 """
 
 from typing import NamedTuple
@@ -164,7 +165,7 @@ def reprice(book: Book, feed: OrderFeed, found: Findings, row: int) -> int:
     slot = find(book, feed.order[row])
     if slot < 0 or book.orders[slot]["price"] == feed.price[row]:
         return 0
-    left = np.int64(book.orders[slot]["quantity"])
+    left = book.orders[slot]["quantity"]
     plan(found, REPLACE, feed.side[row], feed.order[row], left, feed.price[row], GTC)
     return REPRICED
 
@@ -175,7 +176,7 @@ def differs(book: Book, feed: OrderFeed, told: Told, row: int) -> bool:
     order = feed.order[row]
     slot = find(book, order)
     have = book.orders[slot]["quantity"] if slot >= 0 else 0
-    return have != max(told.left[order], 0) - told.owed[order]
+    return bool(have != max(told.left[order], 0) - told.owed[order])
 
 
 @inlined
