@@ -136,11 +136,11 @@ class Crowd:
             "memory": max(memory, 1), "scratch": MESSAGE.itemsize // 8, "print_time": n_prints,
             "quotes": quotes * QUOTE.itemsize // 8, "arrivals": arrivals * ARRIVAL.itemsize // 8,
         }  # fmt: skip
-        self.arena = Arena(n_worlds, {name: (size,) for name, size in sizes.items()})
+        self.arena = Arena(n_worlds, {name: (size,) for name, size in sizes.items()}, np.int64)
         view = self.arena.views
         self.state = CrowdState(
-            view["head"].view(np.int64), view["values"], _rows(view["members"], MEMBER),
-            _rows(view["own"], OWN), _rows(view["heap"], EVENT), view["memory"],
+            view["head"], view["values"].view(np.float64), _rows(view["members"], MEMBER),
+            _rows(view["own"], OWN), _rows(view["heap"], EVENT), view["memory"].view(np.float64),
             _rows(view["scratch"], MESSAGE), view["print_time"].view(np.int64),
             _rows(view["quotes"], QUOTE), _rows(view["arrivals"], ARRIVAL),
             np.ascontiguousarray(world_ids, np.int64),
