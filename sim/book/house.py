@@ -41,7 +41,7 @@ class House:
         check_range("house.resilience_half_life", self.resilience_half_life, 0.0)
         reach = (self.half_spread_bps + self.levels * self.step_bps) / 1e4
         require(
-            0 <= self.levels and reach < 1.0,
+            self.levels >= 0 and reach < 1.0,
             f"house.levels must reach less than 100% from the middle, got {reach:.0%}; lower "
             "levels or step_bps",
         )

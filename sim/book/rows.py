@@ -1,8 +1,8 @@
 """Rows become messages to a book, and results come back into the rows.
 
-An order hands in the base asset to sell it or the quote asset to buy the other; `amount` is in base
-tokens either way, `limit` the price in quote tokens per base token, `target` the sender's own number
-of the order. How it lives is packed into `option` by `order_option`.
+An order hands in the base asset to sell it or the quote asset to buy the other; `amount` is in
+base tokens either way, `limit` the price in quote tokens per base token, `target` the sender's own
+number of the order. How it lives is packed into `option` by `order_option`.
 """
 
 import numpy as np
@@ -147,7 +147,7 @@ def write_message(seats: Seats, book: Book, k: int, side: int, row: Rows) -> int
     extra = option >> 4
     if option < 0:
         return BAD_TERMS
-    if verb == LIMIT_ORDER or verb == REPLACE_ORDER or verb == STOP_LIMIT_ORDER:
+    if verb in (LIMIT_ORDER, REPLACE_ORDER, STOP_LIMIT_ORDER):
         m["price"] = whole(row["limit"] / seats.tick[k], float(MAX_PRICE))
         if verb == STOP_LIMIT_ORDER:
             m["trigger"] = extra
@@ -204,9 +204,7 @@ def hand_over(
 
 
 @kernel
-def order(
-    seats: Seats, balances: F64, fundamental: F64, market: F64, row: Rows, w: int
-) -> int:
+def order(seats: Seats, balances: F64, fundamental: F64, market: F64, row: Rows, w: int) -> int:
     """Do what an order's row asks; return its code."""
     place = find_book(seats, np.int64(row["asset"]), np.int64(row["asset_2"]))
     if place < 0:
@@ -214,6 +212,8 @@ def order(
     if row["target"] < 0:
         return BAD_TARGET
     k, side, account = place >> 1, place & 1, np.int64(row["account"])
+    if row["verb"] == STOP_ORDER and side == BUY:
+        return BAD_TERMS  # no price, so no cash that could be set aside: send a stop-limit order
     pass_time(seats, balances, w, k, arrival_of(seats, row, w, k))
     book = one_world(seats, k, w)
     m = seats.message[0]
@@ -285,9 +285,7 @@ def swap_amount(balances: F64, row: Rows, w: int) -> float:
 
 
 @kernel
-def swap(
-    seats: Seats, balances: F64, fundamental: F64, market: F64, row: Rows, w: int
-) -> int:
+def swap(seats: Seats, balances: F64, fundamental: F64, market: F64, row: Rows, w: int) -> int:
     """Sell one asset for another by market orders in one book or two; return the code.
 
     What comes out by the books as they stand must reach `limit`. What no bid takes stays with the

@@ -229,7 +229,9 @@ def pass_time(seats: Seats, balances: F64, w: int, k: int, until: int) -> None:
             stop = min(stop, seats.halted_until[w, k])
         if seats.interval_ns > 0:
             stop = min(stop, seats.auction_at[w, k])
-        advance(book, seats.crowds[k], w, stop)
+        while not advance(book, seats.crowds[k], w, stop):  # a tape that is kept is full
+            book.head[LOST_PRINTS] += 1
+            book.head[N_PRINTS] = 0
         seats.clock[w, k] = stop
         look_after(seats, book, w, k)
         forget_tape(seats, book)

@@ -62,8 +62,10 @@ class Tape:
         })  # fmt: skip
 
     def columns(self) -> Columns:
-        """All trades kept: local world, step, asset, time in seconds, price, tokens, side of the
-        taker, and the accounts in the book of the maker and the taker.
+        """All trades kept.
+
+        Local world, step, asset, time in seconds, price, tokens, side of the taker, and the
+        accounts in the book of the maker and the taker.
         """
         if not self.parts:
             return {}

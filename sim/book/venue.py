@@ -94,6 +94,11 @@ class OrderBookParams:
             check_range(name, getattr(self, name), 0.0, 1e9)
         check_range("slice_seconds", self.slice_seconds, 0.0, open_low=True)
         check_range("wealth_usd", self.wealth_usd, 0.0, 1e15)
+        require(
+            self.n_prints >= self.capacity,
+            f"n_prints must be at least capacity, {self.capacity}, got {self.n_prints}: one "
+            "message may trade with all orders; raise it",
+        )
         require(self.depth_levels >= 1, f"depth_levels must be 1 or more, got {self.depth_levels}")
 
 
@@ -282,7 +287,8 @@ class OrderBookMarket(Venue):
         aim(self.seats, world.fundamental, self.target)
         for k, name in enumerate(self.names):
             if name in self.crowds:
-                self.crowds[name].set_fundamental(self.target[k])
+                reach = self.seats.clock[:, k] + self.seats.block_ns
+                self.crowds[name].set_fundamental(self.target[k], reach)
         open_books(
             self.seats, self.ladders, world.ledger.balances, world.fundamental,
             world.inputs["depth"], self.target, self.shift, world.market_price,
@@ -310,13 +316,13 @@ class OrderBookMarket(Venue):
     # --- what is owed -----------------------------------------------------------------------------
 
     def _cash(self, k: int) -> F64:
-        """Quote tokens that a book owes, fees included, shape (world,)."""
+        """Whole quote tokens that a book owes, fees included, shape (world,)."""
         book = self.seats.books[k]
         owed = book.accounts["cash"].sum(axis=1) + book.accounts["cash_reserved"].sum(axis=1)
         return np.asarray((owed + book.head[:, FEES]) * self.unit[k])
 
     def _lots(self, k: int) -> F64:
-        """Base tokens that a book owes, shape (world,)."""
+        """Whole base tokens that a book owes, shape (world,)."""
         book = self.seats.books[k]
         owed = book.accounts["lots"].sum(axis=1) + book.accounts["lots_reserved"].sum(axis=1)
         return np.asarray(owed * self.lot[k])

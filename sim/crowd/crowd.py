@@ -190,13 +190,13 @@ class Crowd:
         accounts["cash"] += cash
         accounts["lots"] += lots
 
-    def set_fundamental(self, price_ticks: F64, reach_ns: int | None = None) -> None:
+    def set_fundamental(self, price_ticks: F64, reach_ns: int | I64 | None = None) -> None:
         """Say what the members believe in from now on.
 
         Parameters
         ----------
         price_ticks : array (world,)
-        reach_ns : int, optional
+        reach_ns : int or array (world,), optional
             When the value is there: until then it moves on a straight line from where it is. Now,
             when left out.
         """

@@ -42,6 +42,7 @@ def sale_down_to(quotes: Any, reference: F64, w: int, asset: int, floor: float) 
 
 @numba.extending.overload(proceeds_of, inline="never")
 def _proceeds_of(quotes, reference, w, asset, quantity):  # type: ignore[no-untyped-def]
+    del reference, w, asset, quantity
     chosen = book_proceeds if quotes.instance_class is Bids else sale_proceeds
     return lambda quotes, reference, w, asset, quantity: chosen(
         quotes, reference, w, asset, quantity
@@ -50,5 +51,6 @@ def _proceeds_of(quotes, reference, w, asset, quantity):  # type: ignore[no-unty
 
 @numba.extending.overload(sale_down_to, inline="never")
 def _sale_down_to(quotes, reference, w, asset, floor):  # type: ignore[no-untyped-def]
+    del reference, w, asset, floor
     chosen = book_sale_to if quotes.instance_class is Bids else sell_until
     return lambda quotes, reference, w, asset, floor: chosen(quotes, reference, w, asset, floor)
