@@ -26,6 +26,7 @@ from sim.crowd.layout import (
     OU_SIGMA,
     OU_SPEED,
     OWN,
+    PARENT,
     QUOTE,
     START_PRICE,
     TARGET,
@@ -76,17 +77,12 @@ class Crowd:
         The groups, by name.
     fundamental : Fundamental, optional
         The value that they believe in where nobody sets it from outside.
-    quotes, arrivals : int
-        Lines of the logs of the touch and of limit orders; 0: none are kept.
     """
 
     def __init__(
         self,
         traders: Mapping[str, Traders],
         fundamental: Fundamental | None = None,
-        *,
-        quotes: int = 0,
-        arrivals: int = 0,
     ) -> None:
         self.traders = dict(traders)
         for name, group in self.traders.items():
@@ -100,11 +96,15 @@ class Crowd:
                 f"a crowd needs 1 to 2^31 members and at most {MOST_SLOTS} orders, got "
                 f"{self.n_members} and {self.n_slots}; change count or slots"
             )
-        self.logs = (quotes, arrivals)
+        self.logs = (0, 0, 0)
+
+    def keep_logs(self, quotes: int, arrivals: int, parents: int) -> None:
+        """Ask, before `bind`, for logs of the touch, of limit orders and of large orders, in lines."""
+        self.logs = (quotes, arrivals, parents)
 
     def bind(
         self, n_worlds: int, world_ids: I64, seed: int, stream_name: str,
-        start_price_ticks: ArrayLike, first_account: int = 0, n_prints: int = 1,
+        start_price_ticks: ArrayLike, first_account: int = 0, n_prints: int = 1, keeps: bool = False,
     ) -> None:  # fmt: skip
         """Allocate, and plan everybody's first wake.
 
@@ -122,19 +122,22 @@ class Crowd:
             Account of the first member in the book; the others follow.
         n_prints : int
             Lines of the book's tape.
+        keeps : bool
+            Whether `advance` stops when the tape is full, so that no print is lost.
         """
         price = np.broadcast_to(np.asarray(start_price_ticks, float), (n_worlds,))
         if not np.all((price >= 1.0) & (price <= MAX_PRICE)):
             raise ConfigError(f"start prices must lie in [1, 2^31 - 2] ticks, got {price}")
         memory = sum(group.count * group.memory for group in self.traders.values())
         events = 2 * self.n_members + 4 * self.n_slots + NOTICES
-        quotes, arrivals = (max(1, n) for n in self.logs)
+        quotes, arrivals, parents = (max(1, n) for n in self.logs)
         sizes = {
             "head": HEAD_WORDS, "values": VALUE_WORDS,
             "members": self.n_members * MEMBER.itemsize // 8,
             "own": self.n_slots * OWN.itemsize // 8, "heap": events * EVENT.itemsize // 8,
             "memory": max(memory, 1), "scratch": MESSAGE.itemsize // 8, "print_time": n_prints,
             "quotes": quotes * QUOTE.itemsize // 8, "arrivals": arrivals * ARRIVAL.itemsize // 8,
+            "parents": parents * PARENT.itemsize // 8,
         }  # fmt: skip
         self.arena = Arena(n_worlds, {name: (size,) for name, size in sizes.items()}, np.int64)
         view = self.arena.views
@@ -143,6 +146,7 @@ class Crowd:
             _rows(view["own"], OWN), _rows(view["heap"], EVENT), view["memory"].view(np.float64),
             _rows(view["scratch"], MESSAGE), view["print_time"].view(np.int64),
             _rows(view["quotes"], QUOTE), _rows(view["arrivals"], ARRIVAL),
+            _rows(view["parents"], PARENT),
             np.ascontiguousarray(world_ids, np.int64),
             np.stack([group.row() for group in self.traders.values()]),
             stream_key(seed, stream_name),
@@ -150,6 +154,7 @@ class Crowd:
         self._number()
         self._set_values(price)
         self.state.head[:, FIRST_ACCOUNT] = first_account
+        self.state.head[:, KEEPS_TAPE] = keeps
         for w in range(n_worlds):
             seat(self.state, w)
         self.arena.keep_as_initial()
@@ -210,11 +215,6 @@ class Crowd:
         v[:, TARGET_TIME] = now if reach_ns is None else reach_ns
         if reach_ns is None:
             v[:, FUNDAMENTAL] = price_ticks
-
-    def keep_tape(self) -> None:
-        """Make `advance` stop when the tape is full, so that no print is lost."""
-        self.state.head[:, KEEPS_TAPE] = 1
-        self.arena.keep_as_initial()
 
     def reset(self, mask: Bool) -> None:
         """Return the worlds in the mask to where `bind` left them."""

@@ -1,7 +1,7 @@
 """What a member can see and do: the touch, the fundamental, sending and cancelling orders.
 
-A member decides on what it sees at the moment of its wake, and its messages reach the exchange after
-its latency: the delay of its market data and of its orders in one number.
+A member decides on what it sees at the moment of its wake, and its messages reach the exchange
+after its latency: the delay of its market data and of its orders in one number.
 """
 
 from math import exp, sqrt

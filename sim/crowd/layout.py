@@ -12,6 +12,7 @@ One world's crowd is a handful of flat arrays; with a first axis world, many:
     print_time (print,)      nanoseconds of each line of the book's tape
     quotes   (line,)         of QUOTE: the touch after each change, if wanted
     arrivals (line,)         of ARRIVAL: limit orders as they reached the book, if wanted
+    parents  (line,)         of PARENT: large orders that were executed in parts, if wanted
     terms    (group, TERM_WORDS)  parameters, shared by the members of a group and by all worlds
 
 Time is integer nanoseconds since the start of the run, prices are float64 ticks where they are
@@ -126,6 +127,18 @@ ARRIVAL = np.dtype(
     ]
 )
 
+PARENT = np.dtype(
+    [
+        ("member", np.int64),
+        ("side", np.int64),
+        ("lots", np.int64),  # wanted
+        ("done", np.int64),  # lots that had traded when it ended
+        ("start", np.int64),
+        ("end", np.int64),  # 0: still at work
+        ("price", np.float64),  # mid price in ticks before the first child order
+    ]
+)
+
 # words of `head`
 N_EVENTS = 0
 SEQUENCE = 1  # events planned so far
@@ -143,7 +156,8 @@ LOST_LINES = 17  # quotes and arrivals that found no room
 KEEPS_TAPE = 18  # 1: stop when the tape is full; 0: forget its oldest lines
 FIRST_ACCOUNT = 19
 NO_SLOT = 20  # orders not sent because the member had no slot left
-MAKER_OFF = 21  # 1: makers do not withdraw
+BOUGHT, SOLD = 21, 22  # lots traded by aggressive buyers and sellers
+N_PARENTS = 23
 HEAD_WORDS = 24
 
 # words of `values`
@@ -188,6 +202,7 @@ class CrowdState(NamedTuple):
     print_time: I64
     quotes: Rows
     arrivals: Rows
+    parents: Rows
     world_ids: I64
     terms: F64
     key: U64

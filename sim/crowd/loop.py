@@ -32,6 +32,7 @@ from sim.crowd.chance import four, lognormal_of, wait
 from sim.crowd.desk import BUY, CROWD_ID, MOST_SLOTS, free_own
 from sim.crowd.heap import drop, push
 from sim.crowd.layout import (
+    BOUGHT,
     BY_KIND,
     DELIVERED,
     FIRST_ACCOUNT,
@@ -75,7 +76,7 @@ def one_world(crowds: CrowdState, w: int) -> CrowdState:
     return CrowdState(
         crowds.head[w], crowds.values[w], crowds.members[w], crowds.own[w], crowds.heap[w],
         crowds.memory[w], crowds.scratch[w], crowds.print_time[w], crowds.quotes[w],
-        crowds.arrivals[w], crowds.world_ids[w : w + 1], crowds.terms, crowds.key,
+        crowds.arrivals[w], crowds.parents[w], crowds.world_ids[w : w + 1], crowds.terms, crowds.key,
     )  # fmt: skip
 
 
@@ -136,6 +137,8 @@ def tell_owners(book: Book, crowd: CrowdState, first_print: int, now: int) -> No
         crowd.print_time[k] = now
         line = book.tape[k]
         kind = line["kind"]
+        if kind == TRADE:
+            crowd.head[BOUGHT + np.int64(line["side"])] += line["quantity"]
         slot = slot_of(crowd, line["maker"])
         if slot >= 0 and kind == SELF_TRADE_CANCEL:
             report(crowd, CANCELLED, slot, ZERO, now)
