@@ -30,6 +30,11 @@ U8 = NDArray[np.uint8]
 U64 = NDArray[np.uint64]
 Bool = NDArray[np.bool_]
 Rows = NDArray[np.void]
+Record = Any  # one element of Rows: its fields have types that numpy's stubs cannot tell
+
+# Casts that mypy takes for plain integers and numba for what they are.
+i64 = cast(Callable[[Any], int], np.int64)  # small record fields, so that callees compile but once
+at = cast(Callable[[int], Any], np.uint64)  # an index that is never negative: no wrap-around code
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -116,10 +121,10 @@ def leading_zeros(bits: int) -> int:
 @numba.extending.overload(trailing_zeros, inline="never")
 def _trailing_zeros(bits):  # type: ignore[no-untyped-def]
     del bits
-    return lambda bits: np.int64(unsafe.trailing_zeros(np.uint64(bits)))
+    return lambda bits: np.int64(unsafe.trailing_zeros(np.uint64(bits)))  # type: ignore[call-arg]
 
 
 @numba.extending.overload(leading_zeros, inline="never")
 def _leading_zeros(bits):  # type: ignore[no-untyped-def]
     del bits
-    return lambda bits: np.int64(unsafe.leading_zeros(np.uint64(bits)))
+    return lambda bits: np.int64(unsafe.leading_zeros(np.uint64(bits)))  # type: ignore[call-arg]
