@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.book.auction import level_total
-from sim.book.ladder import best_price, next_best
+from sim.book.auction import total_at
+from sim.book.ladder import best_price, next_level, price_of
 from sim.book.layout import (
     BAND_LOW,
-    BASE,
     BEST,
     FEE_UNIT,
     PHASE,
@@ -22,7 +21,7 @@ from sim.book.layout import (
     Side,
 )
 from sim.book.seat import Seats, one_world
-from sim.kernel import F64, I64, kernel, word
+from sim.kernel import F64, I64, i64, kernel, word
 
 BUY, SELL = word(Side.BUY), word(Side.SELL)
 CONTINUOUS = word(Phase.CONTINUOUS)
@@ -52,18 +51,18 @@ def list_bids(seats: Seats, fundamental: F64, bids: Bids) -> None:
             unit = seats.tick[k] * fundamental[w, seats.quote] * fee
             tokens, usd = 0.0, 0.0
             level = book.head[BEST + BUY]
-            while level >= 0 and n < bids.price.shape[2]:
-                ticks = level + book.head[BASE]
+            while level < book.levels.shape[0] >> 1 and n < bids.price.shape[2]:
+                ticks = price_of(book, BUY, level)
                 if ticks < book.head[BAND_LOW]:
                     break
-                some = level_total(book, BUY, level) * seats.lot[k]
+                some = total_at(book, BUY, ticks) * seats.lot[k]
                 tokens += some
                 usd += some * ticks * unit
                 bids.price[w, a, n] = ticks * unit
                 bids.tokens[w, a, n] = tokens
                 bids.usd[w, a, n] = usd
                 n += 1
-                level = next_best(book, BUY, level - 1)
+                level = next_level(book, BUY, level + 1)
             bids.n[w, a] = n
 
 
@@ -130,11 +129,10 @@ def measure(seats: Seats, fundamental: F64, distance: float, spread: F64, depth:
             for side in range(2):
                 total = 0.0
                 level = book.head[BEST + side]
-                while 0 <= level < book.levels.shape[0] >> 1:
-                    ticks = level + book.head[BASE]
+                while level < book.levels.shape[0] >> 1:
+                    ticks = price_of(book, i64(side), level)
                     if abs(ticks - mid) > distance * mid:
                         break
-                    total += float(level_total(book, np.int64(side), level) * ticks)
-                    behind = level - 1 if side == BUY else level + 1
-                    level = next_best(book, np.int64(side), behind)
+                    total += float(total_at(book, i64(side), ticks) * ticks)
+                    level = next_level(book, i64(side), level + 1)
                 depth[w, k, side] = total * unit

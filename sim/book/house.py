@@ -16,7 +16,7 @@ from sim.book.layout import MAX_PRICE, MAX_QUANTITY, Book, OrderVerb, Side
 from sim.book.matching import process
 from sim.book.registry import find
 from sim.book.trading import remove
-from sim.kernel import F64, Rows, kernel, word
+from sim.kernel import Rows, i64, kernel, word
 from sim.terms import check_range, require
 
 LIMIT = int(OrderVerb.LIMIT)
@@ -77,7 +77,7 @@ def quote(
     for i in range(ladder.levels):
         x = ladder.half_spread + i * ladder.step
         within = ((x + ladder.step) / 0.01) ** 2
-        lots = np.int64(min((within - before) * lots_within + 0.5, float(MAX_QUANTITY)))
+        lots = i64(min((within - before) * lots_within + 0.5, float(MAX_QUANTITY)))
         before = within
         for side in range(2):
             price = np.floor(middle * (1.0 - x)) if side == BUY else np.ceil(middle * (1.0 + x))
@@ -103,9 +103,3 @@ def endowment(terms: House, price: float, tick: float, lot: float) -> tuple[int,
     cash = min(1_000.0 * quoted / (tick * lot), 2.0**56)
     lots = min(1_000.0 * quoted / (price * tick * lot), 2.0**50)
     return int(cash), int(lots)
-
-
-def shifted(mid: F64, target: F64) -> F64:
-    """Log displacement of mids from their targets, shape (world,); 0 where there is no mid."""
-    safe = np.where(mid > 0.0, mid, target)
-    return np.asarray(np.log(safe / target))

@@ -42,7 +42,7 @@ from sim.book.seat import (
     units_of,
 )
 from sim.crowd.loop import notice
-from sim.kernel import F64, I64, Rows, inlined, kernel, word
+from sim.kernel import F64, I64, Record, Rows, i64, inlined, kernel, word
 
 OK, UNKNOWN_VERB = word(Reject.OK), word(Reject.UNKNOWN_VERB)
 BAD_AMOUNT, BAD_ASSET = word(Reject.BAD_AMOUNT), word(Reject.BAD_ASSET)
@@ -90,7 +90,7 @@ def whole(x: float, most: float) -> int:
     if not 0.5 < x <= most:
         return 0
     n = np.floor(x + 0.5)
-    return np.int64(n) if abs(x - n) <= max(1e-6, 1e-12 * x) else 0
+    return i64(n) if abs(x - n) <= max(1e-6, 1e-12 * x) else 0
 
 
 @inlined
@@ -105,10 +105,10 @@ def find_book(seats: Seats, asset_in: int, asset_out: int) -> int:
 
 
 @inlined
-def arrival_of(seats: Seats, row: Rows, w: int, k: int) -> int:
+def arrival_of(seats: Seats, row: Record, w: int, k: int) -> int:
     """Time at which a row reaches a book: within the block, whatever it says."""
     late = min(row["arrival"] * 1e9, np.float64(seats.block_ns))
-    return seats.opened[w, k] + np.int64(late)
+    return seats.opened[w, k] + i64(late)
 
 
 @inlined
@@ -120,22 +120,22 @@ def all_lots(book: Book, account: int, side: int, price: int) -> int:
     if price == 0:
         return MAX_QUANTITY
     lots = mine["cash"] / (price * (1.0 + book.head[RESERVE_FEE] / FEE_UNIT))
-    n = np.int64(min(lots, MAX_QUANTITY - 1.0)) + 1
+    n = i64(min(lots, MAX_QUANTITY - 1.0)) + 1
     while n > 0 and reserve_for(book, price, n) > mine["cash"]:
         n -= 1
     return n
 
 
 @inlined
-def write_message(seats: Seats, book: Book, k: int, side: int, row: Rows) -> int:
+def write_message(seats: Seats, book: Book, k: int, side: int, row: Record) -> int:
     """Write a row's order into the message; return why it makes no sense, or OK.
 
     Amounts and prices that are no whole lots and ticks become 0, which the book refuses.
     """
     m = seats.message[0]
     verb = row["verb"]
-    option = np.int64(row["option"])
-    m["id"] = (np.int64(row["account"]) << 32) | np.int64(row["target"])
+    option = i64(row["option"])
+    m["id"] = (i64(row["account"]) << 32) | i64(row["target"])
     m["account"] = row["account"]
     m["verb"] = verb - LIMIT_ORDER + LIMIT
     m["side"] = side
@@ -162,7 +162,7 @@ def write_message(seats: Seats, book: Book, k: int, side: int, row: Rows) -> int
         if verb == REPLACE_ORDER:
             return BAD_AMOUNT
         if verb != REDUCE_ORDER and verb != CANCEL_ORDER:
-            m["quantity"] = all_lots(book, row["account"], side, np.int64(m["price"]))
+            m["quantity"] = all_lots(book, row["account"], side, i64(m["price"]))
     else:
         m["quantity"] = whole(row["amount"] / seats.lot[k], float(MAX_QUANTITY))
     return OK
@@ -182,7 +182,7 @@ def value_taken(book: Book, first: int, order_id: int) -> int:
     for i in range(first, book.head[N_PRINTS]):
         line = book.tape[i]
         if line["kind"] == TRADE and line["taker"] == order_id:
-            value += line["quantity"] * np.int64(line["price"])
+            value += line["quantity"] * i64(line["price"])
     return value
 
 
@@ -204,14 +204,14 @@ def hand_over(
 
 
 @kernel
-def order(seats: Seats, balances: F64, fundamental: F64, market: F64, row: Rows, w: int) -> int:
+def order(seats: Seats, balances: F64, fundamental: F64, market: F64, row: Record, w: int) -> int:
     """Do what an order's row asks; return its code."""
-    place = find_book(seats, np.int64(row["asset"]), np.int64(row["asset_2"]))
+    place = find_book(seats, i64(row["asset"]), i64(row["asset_2"]))
     if place < 0:
         return BAD_ASSET
     if row["target"] < 0:
         return BAD_TARGET
-    k, side, account = place >> 1, place & 1, np.int64(row["account"])
+    k, side, account = place >> 1, place & 1, i64(row["account"])
     if row["verb"] == STOP_ORDER and side == BUY:
         return BAD_TERMS  # no price, so no cash that could be set aside: send a stop-limit order
     pass_time(seats, balances, w, k, arrival_of(seats, row, w, k))
@@ -236,7 +236,7 @@ def order(seats: Seats, balances: F64, fundamental: F64, market: F64, row: Rows,
             row["r3"] = live_lots(book, m["id"]) * seats.lot[k]
     forget_tape(seats, book)
     publish(seats, book, fundamental, market, w, k)
-    return np.int64(m["code"])
+    return i64(m["code"])
 
 
 @inlined
@@ -274,7 +274,7 @@ def buy_leg(seats: Seats, balances: F64, w: int, k: int, account: int, cash: int
 
 
 @inlined
-def swap_amount(balances: F64, row: Rows, w: int) -> float:
+def swap_amount(balances: F64, row: Record, w: int) -> float:
     """Whole tokens that a swap hands in; 0: no such amount, negative: more than is held."""
     held, amount = balances[w, row["account"], row["asset"]], row["amount"]
     if not amount > 0.0:
@@ -285,13 +285,13 @@ def swap_amount(balances: F64, row: Rows, w: int) -> float:
 
 
 @kernel
-def swap(seats: Seats, balances: F64, fundamental: F64, market: F64, row: Rows, w: int) -> int:
+def swap(seats: Seats, balances: F64, fundamental: F64, market: F64, row: Record, w: int) -> int:
     """Sell one asset for another by market orders in one book or two; return the code.
 
     What comes out by the books as they stand must reach `limit`. What no bid takes stays with the
     seller, and what is left of the quote asset between two books is the seller's.
     """
-    a, b, account = np.int64(row["asset"]), np.int64(row["asset_2"]), np.int64(row["account"])
+    a, b, account = i64(row["asset"]), i64(row["asset_2"]), i64(row["account"])
     quote = seats.quote
     first = find_book(seats, a, quote) >> 1 if a != quote else NOBODY
     second = find_book(seats, quote, b) >> 1 if b != quote else NOBODY

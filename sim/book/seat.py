@@ -9,17 +9,17 @@ belong to the house and the crowd; all they have is in custody.
 A unit of cash is one tick times one lot, `tick_size * lot_size` of the quote asset.
 """
 
+from math import ceil, floor
 from typing import NamedTuple
 
 import numpy as np
 
 from sim.book.accounts import fee_on
-from sim.book.auction import level_total, uncross
-from sim.book.ladder import best_price, next_best
+from sim.book.auction import total_at, uncross
+from sim.book.ladder import best_price, next_level, price_of
 from sim.book.layout import (
     BAND_HIGH,
     BAND_LOW,
-    BASE,
     BEST,
     FEE_UNIT,
     HALT_WANTED,
@@ -41,13 +41,14 @@ from sim.crowd.layout import (
     HEAD_WORDS,
     MEMBER,
     OWN,
+    PARENT,
     QUOTE,
     TERM_WORDS,
     VALUE_WORDS,
     CrowdState,
 )
 from sim.crowd.loop import advance, notice
-from sim.kernel import F64, I64, Rows, inlined, kernel, word
+from sim.kernel import F64, I64, Rows, i64, inlined, kernel, word
 
 BUY, SELL = word(Side.BUY), word(Side.SELL)
 HALT, RESUME = word(OrderVerb.HALT), word(OrderVerb.RESUME)
@@ -86,10 +87,13 @@ def no_crowd(n_worlds: int, n_prints: int) -> CrowdState:
     """Make a crowd without members, for a book that nobody looks after."""
     n = n_worlds
     return CrowdState(
-        np.zeros((n, HEAD_WORDS), np.int64), np.zeros((n, VALUE_WORDS)), np.zeros((n, 0), MEMBER),
-        np.zeros((n, 0), OWN), np.zeros((n, 0), EVENT), np.zeros((n, 1)), np.zeros((n, 1), MESSAGE),
-        np.zeros((n, n_prints), np.int64), np.zeros((n, 1), QUOTE), np.zeros((n, 1), ARRIVAL),
-        np.zeros(n, np.int64), np.zeros((1, TERM_WORDS)), np.zeros(2, np.uint64),
+        head=np.zeros((n, HEAD_WORDS), np.int64), values=np.zeros((n, VALUE_WORDS)),
+        members=np.zeros((n, 0), MEMBER), own=np.zeros((n, 0), OWN), heap=np.zeros((n, 0), EVENT),
+        memory=np.zeros((n, 1)), scratch=np.zeros((n, 1), MESSAGE),
+        print_time=np.zeros((n, n_prints), np.int64), quotes=np.zeros((n, 1), QUOTE),
+        arrivals=np.zeros((n, 1), ARRIVAL), parents=np.zeros((n, 1), PARENT),
+        world_ids=np.zeros(n, np.int64), terms=np.zeros((1, TERM_WORDS)),
+        key=np.zeros(2, np.uint64),
     )  # fmt: skip
 
 
@@ -109,10 +113,10 @@ def one_world(seats: Seats, k: int, w: int) -> Book:
 @inlined
 def units_of(balance: float, unit: float) -> int:
     """Whole units in a balance, at most 2^60."""
-    n = np.floor(min(max(balance / unit, 0.0), MOST_UNITS) + 1e-9)
+    n = i64(floor(min(max(balance / unit, 0.0), MOST_UNITS) + 1e-9))
     if n * unit > balance * (1.0 + ROUNDING):
-        n -= 1.0
-    return np.int64(n)
+        n -= 1
+    return n
 
 
 @inlined
@@ -158,7 +162,7 @@ def even_out(
             gained -= cash
             received -= lots
         move(balances, w, a, seats.custody, seats.quote, gained, unit)
-        move(balances, w, a, seats.custody, np.int64(seats.base[k]), received, seats.lot[k])
+        move(balances, w, a, seats.custody, i64(seats.base[k]), received, seats.lot[k])
         mine["cash"] = 0
         mine["lots"] = 0
 
@@ -170,10 +174,10 @@ def even_out(
 def set_bands(seats: Seats, book: Book, w: int, k: int) -> None:
     """Lay the bands around the last mid."""
     if seats.band < np.inf and seats.mid[w, k] > 0.0:
-        low = np.int64(np.ceil(seats.mid[w, k] * (1.0 - seats.band)))
-        high = np.int64(np.floor(seats.mid[w, k] * (1.0 + seats.band)))
-        book.head[BAND_LOW] = max(low, 1)
-        book.head[BAND_HIGH] = min(max(high, low + 1), MAX_PRICE)
+        low = i64(ceil(seats.mid[w, k] * (1.0 - seats.band)))
+        high = i64(floor(seats.mid[w, k] * (1.0 + seats.band)))
+        book.head[BAND_LOW] = i64(max(low, 1))
+        book.head[BAND_HIGH] = i64(min(max(high, low + 1), MAX_PRICE))
 
 
 @inlined
@@ -258,12 +262,16 @@ def sale(book: Book, lots: int) -> tuple[int, int]:
     Whole fees, rounded down once: the sale itself may bring a unit more per fill, never less.
     """
     left, value = lots, 0
+    n_levels = book.levels.shape[0] >> 1
     level = book.head[BEST + BUY]
-    while left > 0 and level >= 0 and level + book.head[BASE] >= book.head[BAND_LOW]:
-        some = min(left, level_total(book, BUY, level))
-        value += some * (level + book.head[BASE])
+    while left > 0 and level < n_levels:
+        price = price_of(book, BUY, level)
+        if price < book.head[BAND_LOW]:
+            break
+        some = min(left, total_at(book, BUY, price))
+        value += some * price
         left -= some
-        level = next_best(book, BUY, level - 1)
+        level = next_level(book, BUY, level + 1)
     return lots - left, value - fee_on(value, book.head[TAKER_FEE])
 
 
@@ -274,15 +282,17 @@ def purchase(book: Book, cash: int) -> int:
     rate = book.head[TAKER_FEE]
     n_levels = book.levels.shape[0] >> 1
     level = book.head[BEST + SELL]
-    while level < n_levels and level + book.head[BASE] <= book.head[BAND_HIGH]:
-        price = level + book.head[BASE]
-        total = level_total(book, SELL, level)
-        some = left // price if rate == 0 else np.int64(left / (price * (1.0 + rate / FEE_UNIT)))
+    while level < n_levels:
+        price = price_of(book, SELL, level)
+        if price > book.head[BAND_HIGH]:
+            break
+        total = total_at(book, SELL, price)
+        some = left // price if rate == 0 else i64(left / (price * (1.0 + rate / FEE_UNIT)))
         while some > 0 and some * price + fee_on(some * price, rate) > left:
             some -= 1
         if some < total:
             return lots + some
         lots += total
         left -= total * price + fee_on(total * price, rate)
-        level = next_best(book, SELL, level + 1)
+        level = next_level(book, SELL, level + 1)
     return lots

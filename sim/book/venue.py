@@ -31,9 +31,10 @@ from sim.book.seat import Seats, no_crowd
 from sim.book.tape import Tape
 from sim.book.views import levels_of, queue
 from sim.crowd.crowd import Crowd
-from sim.crowd.layout import MAKER_OFF, CrowdState
+from sim.crowd.layout import CrowdState
+from sim.crowd.making import WITHDRAW, Maker
 from sim.errors import ConfigError
-from sim.kernel import F64, I64, Bool, Rows
+from sim.kernel import F64, I64, Bool, Rows, i64
 from sim.state import Arena
 from sim.terms import check_range, require
 from sim.venue import Venue
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from sim.world import World
 
 NANO = 1_000_000_000
+CLOCKS = ("clock", "opened", "halted_until", "auction_at")
 
 
 # Params
@@ -140,7 +142,7 @@ class OrderBookMarket(Venue):
         *,
         books: Mapping[str, Mapping[str, float]],
         crowd: Mapping[str, Crowd] | None = None,
-        house: Mapping[str, Mapping[str, float]] | None = None,
+        house: Mapping[str, Mapping[str, Any]] | None = None,
         **terms: Any,
     ) -> None:
         self.params = OrderBookParams(**terms)
@@ -203,8 +205,7 @@ class OrderBookMarket(Venue):
             for name, book in templates.items()
             for key, array in book._asdict().items()
         }
-        clocks = ("clock", "opened", "halted_until", "auction_at", "mid", "shift")
-        shapes |= dict.fromkeys(clocks, (len(self.names),))
+        shapes |= dict.fromkeys((*CLOCKS, "mid", "shift"), (len(self.names),))
         self.arena = Arena(n, shapes, np.int64)
         books = []
         for name, book in templates.items():
@@ -225,9 +226,8 @@ class OrderBookMarket(Venue):
         return Seats(
             books=books,
             crowds=tuple(self._crowd(world, k, name) for k, name in enumerate(self.names)),
-            clock=arena["clock"], opened=arena["opened"], halted_until=arena["halted_until"],
-            auction_at=arena["auction_at"], mid=arena["mid"].view(np.float64),
-            message=new_messages(1), base=self.base, tick=self.tick, lot=self.lot,
+            **{name: arena[name].view(np.int64) for name in CLOCKS},
+            mid=arena["mid"].view(np.float64), message=new_messages(1), base=self.base, tick=self.tick, lot=self.lot,
             quote=self.quote, custody=self.account, n_ledger=self.n_ledger,
             block_ns=round(world.block_seconds * NANO),
             slice_ns=max(1, round(params.slice_seconds * NANO)),
@@ -245,12 +245,11 @@ class OrderBookMarket(Venue):
         start = world.fundamental[:, self.base[k]] / world.fundamental[:, self.quote]
         crowd.bind(
             world.n_worlds, world.world_ids, world.seed, f"crowd.{self.name}.{name}",
-            start / self.tick[k], self.n_ledger + 1, self.params.n_prints,
+            start / self.tick[k], self.n_ledger + 1, self.params.n_prints, self.params.keep_tape,
         )  # fmt: skip
-        if not self.params.withdraw:
-            crowd.state.head[:, MAKER_OFF] = 1
-        if self.params.keep_tape:
-            crowd.keep_tape()
+        for group, traders in enumerate(crowd.traders.values()):
+            if isinstance(traders, Maker) and not self.params.withdraw:
+                crowd.state.terms[group, WITHDRAW] = 0.0
         return crowd.state
 
     def _ladder(self, world: "World", name: str) -> Ladder:
@@ -360,14 +359,14 @@ class OrderBookMarket(Venue):
         Prices in the quote asset; 0 where there is none.
         """
         out: F64 = np.zeros((self.world.n_worlds, 5))
-        show_touch(self.seats, np.int64(self.book_of(asset)), np.zeros(5, np.int64), out)
+        show_touch(self.seats, i64(self.book_of(asset)), np.zeros(5, np.int64), out)
         return out
 
     def levels(self, asset: str, world: int, side: int, n: int = 10) -> F64:
         """Level 2 in one world: price, visible tokens and orders of the best levels of a side."""
         k, found = self.book_of(asset), np.zeros((3, n), np.int64)
         one = Book(*(array[world] for array in self.seats.books[k]))
-        length = levels_of(one, np.int64(side), found[0], found[1], found[2])
+        length = levels_of(one, i64(side), found[0], found[1], found[2])
         scale = np.array([self.tick[k], self.lot[k], 1.0])
         return np.asarray(found[:, :length].T * scale)
 
@@ -375,7 +374,7 @@ class OrderBookMarket(Venue):
         """Level 3 in one world: all orders of a side as they would trade, records of ORDER."""
         one = Book(*(array[world] for array in self.seats.books[self.book_of(asset)]))
         out = np.zeros(one.orders.shape[0], ORDER)
-        return out[: queue(one, np.int64(side), out)]
+        return out[: queue(one, i64(side), out)]
 
     def open_orders(self, asset: str, account: int) -> dict[str, np.ndarray[Any, Any]]:
         """Live orders of a ledger account in all worlds, by world and arrival.
