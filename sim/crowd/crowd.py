@@ -146,11 +146,11 @@ class Crowd:
             "quotes": quotes * QUOTE.itemsize // 8, "arrivals": arrivals * ARRIVAL.itemsize // 8,
             "parents": parents * PARENT.itemsize // 8,
         }  # fmt: skip
-        self.arena = Arena(n_worlds, {name: (size,) for name, size in sizes.items()})
+        self.arena = Arena(n_worlds, {name: (size,) for name, size in sizes.items()}, np.int64)
         view = self.arena.views
         self.state = CrowdState(
-            view["head"].view(np.int64), view["values"], _rows(view["members"], MEMBER),
-            _rows(view["own"], OWN), _rows(view["heap"], EVENT), view["memory"],
+            view["head"], view["values"].view(np.float64), _rows(view["members"], MEMBER),
+            _rows(view["own"], OWN), _rows(view["heap"], EVENT), view["memory"].view(np.float64),
             _rows(view["scratch"], MESSAGE), view["print_time"].view(np.int64),
             _rows(view["quotes"], QUOTE), _rows(view["arrivals"], ARRIVAL),
             _rows(view["parents"], PARENT),
@@ -202,13 +202,13 @@ class Crowd:
         accounts["cash"] += cash
         accounts["lots"] += lots
 
-    def set_fundamental(self, price_ticks: F64, reach_ns: int | None = None) -> None:
+    def set_fundamental(self, price_ticks: F64, reach_ns: int | I64 | None = None) -> None:
         """Say what the members believe in from now on.
 
         Parameters
         ----------
         price_ticks : array (world,)
-        reach_ns : int, optional
+        reach_ns : int or array (world,), optional
             When the value is there: until then it moves on a straight line from where it is. Now,
             when left out.
         """
