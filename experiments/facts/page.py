@@ -162,6 +162,51 @@ def _matrix(markets: Sequence[Market]) -> str:
         yes, no = len(it.judged(True)), len(it.judged(False))
         totals += f"<td>{yes} of {yes + no}</td>"
     return (
+        '<div class="table matrix" tabindex="0" role="region" aria-label="Verdicts by market">'
+        f'<table><thead><tr><th scope="col">fact</th><th scope="col">band</th>{heads}</tr></thead>'
+        f'<tbody>{body}</tbody><tfoot><tr><th scope="row">in the band</th><td></td>{totals}</tr>'
+        "</tfoot></table></div>"
+    )
+
+
+def _bias(markets: Sequence[Market]) -> str:
+    """Say what a reader of the matrix must not overlook."""
+    words = [
+        "Recorded markets made the bands, so their marks only say that a market does show the "
+        "fact at all.",
+        "The impact of metaorders is measured on parent orders where a population has them; all "
+        "recorded markets, and populations without parents, use a proxy: runs of market orders of "
+        "one sign.",
+        "A dash: too short, or not recorded (the reason is under the pointer and in the table).",
+    ]
+    if any(it.kind == EMBEDDED for it in markets):
+        words.append("Recorded markets are the numbers kept with the bands: no data= was given.")
+    return note(*words)
+
+
+def _said(market: Market) -> str:
+    """What a population reproduces, misses and cannot be asked for."""
+    yes, no, absent = (market.judged(verdict) for verdict in (True, False, None))
+    kept = ", ".join(_title(fact.name).lower() for fact in yes)
+    lines = [f"Reproduces {len(yes)}: {kept}." if yes else "Reproduces none."]
+    misses = []
+    for fact in no:
+        where = BANDS[fact.name]
+        assert where is not None
+        side = "below" if fact.value < where.low else "above"
+        doubt = "" if is_certain(fact) else ", interval reaches in"
+        misses.append(
+            f"{_title(fact.name).lower()} "
+            f"({edge(fact.value)}, {side} {band_text(fact.name)}{doubt})"
+        )
+    lines.append(f"Misses {len(no)}: {'; '.join(misses)}." if misses else "Misses none.")
+    if absent:
+        why = "; ".join(
+            f"{_title(fact.name).lower()} ({fact.remark or 'no reason given'})" for fact in absent
+        )
+        lines.append(f"Not measured: {why}.")
+    inner = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return (
         f'<div class="block"><h3>{escape(market.name)}</h3>{text(market.about + ".")}'
         f'<ul class="said">{inner}</ul></div>'
     )
