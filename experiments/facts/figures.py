@@ -50,7 +50,7 @@ def _slope(x: F64, at: float, level: float, power: float, label: str) -> Json:
 class Overlay:
     """Lines of one curve of every market that has it."""
 
-    def __init__(self, markets: Sequence[Market], name: str, *, positive: bool) -> None:
+    def __init__(self, markets: Sequence[Market], name: str, *, floor: float | None = 0.0) -> None:
         self.traces: list[Json] = []
         self.low, self.high = math.inf, -math.inf
         self.left, self.right = math.inf, -math.inf
@@ -60,7 +60,7 @@ class Overlay:
             if name not in market.curves:
                 continue
             x, y = market.curves[name]
-            known = np.isfinite(y) & (y > 0.0 if positive else True)
+            known = np.isfinite(y) & (floor is None or y > floor)
             if known.sum() < 2:
                 continue
             self._add(market, x, np.where(known, y, np.nan), look[market.name])
@@ -120,17 +120,17 @@ def all_figures(markets: Sequence[Market]) -> list[Chart]:
 
 
 def _kurtosis(markets: Sequence[Market]) -> Chart | None:
-    it = Overlay(markets, "kurtosis", positive=True)
+    it = Overlay(markets, "kurtosis", floor=0.1)
     return it.chart(
         "kurtosis", "Returns become more normal with the horizon",
-        "Excess kurtosis of mid returns; a normal distribution has 0, which this axis cannot show. "
-        "Gaps: fewer than 75 returns, or no excess.",
+        "Excess kurtosis of mid returns; a normal distribution has 0. Gaps: fewer than 75 returns, "
+        "or less than 0.1.",
         "horizon (s)", "excess kurtosis",
     )  # fmt: skip
 
 
 def _tail(markets: Sequence[Market], horizon: str, words: str) -> Chart | None:
-    it = Overlay(markets, f"tail_{horizon}", positive=True)
+    it = Overlay(markets, f"tail_{horizon}")
     x = np.geomspace(0.2, 5.0, 60)
     normal = np.array([math.erfc(value / math.sqrt(2.0)) for value in x])
     guides = [_guide(x, np.where(normal > 1e-5, normal, np.nan), "normal distribution")]
@@ -155,18 +155,18 @@ def _tail_60s(markets: Sequence[Market]) -> Chart | None:
 
 
 def _absolute_acf(markets: Sequence[Market]) -> Chart | None:
-    it = Overlay(markets, "absolute_acf", positive=True)
+    it = Overlay(markets, "absolute_acf", floor=1e-3)
     lags = np.geomspace(1.0, 600.0, 20)
     return it.chart(
         "absolute-acf", "Volatility has a long memory",
-        "Autocorrelation of 1 s |returns| in bins of lags; bins at or below 0 are gaps. Grey: the "
+        "Autocorrelation of 1 s |returns| in bins of lags; bins below 0.001 are gaps. Grey: the "
         "slope of exponent 0.3." + fitted(markets, "absolute_decay", "exponent"),
         "lag (s)", "autocorrelation of |r|", _slope(lags, 1.0, 0.2, -0.3, "exponent 0.3"),
     )  # fmt: skip
 
 
 def _return_acf(markets: Sequence[Market]) -> Chart | None:
-    it = Overlay(markets, "return_acf", positive=False)
+    it = Overlay(markets, "return_acf", floor=None)
     zero = _guide(np.array([1.0, 30.0]), np.zeros(2), "no memory")
     return it.chart(
         "return-acf", "Returns have no memory beyond the shortest lags",
@@ -176,11 +176,11 @@ def _return_acf(markets: Sequence[Market]) -> Chart | None:
 
 
 def _sign_acf(markets: Sequence[Market]) -> Chart | None:
-    it = Overlay(markets, "sign_acf", positive=True)
+    it = Overlay(markets, "sign_acf", floor=1e-3)
     lags = np.geomspace(1.0, 600.0, 20)
     return it.chart(
         "sign-acf", "Buyers follow buyers, for a long time",
-        "Autocorrelation of the signs of market orders in bins of lags; bins at or below 0 are "
+        "Autocorrelation of the signs of market orders in bins of lags; bins below 0.001 are "
         "gaps. Grey: the slope of exponent 0.6." + fitted(markets, "sign_decay", "exponent"),
         "lag (market orders)", "autocorrelation of signs",
         _slope(lags, 1.0, 0.5, -0.6, "exponent 0.6"),
@@ -188,7 +188,7 @@ def _sign_acf(markets: Sequence[Market]) -> Chart | None:
 
 
 def _gaps(markets: Sequence[Market]) -> Chart | None:
-    it = Overlay(markets, "gaps", positive=True)
+    it = Overlay(markets, "gaps")
     x = np.geomspace(1e-3, 12.0, 80)
     return it.chart(
         "gaps", "Market orders come in bursts",
@@ -199,7 +199,7 @@ def _gaps(markets: Sequence[Market]) -> Chart | None:
 
 
 def _sizes(markets: Sequence[Market]) -> Chart | None:
-    it = Overlay(markets, "sizes", positive=True)
+    it = Overlay(markets, "sizes")
     x = np.geomspace(2.0, max(min(it.right, 100.0), 3.0), 10) if it.traces else np.ones(2)
     return it.chart(
         "sizes", "Sizes of market orders have heavy tails",
@@ -210,7 +210,7 @@ def _sizes(markets: Sequence[Market]) -> Chart | None:
 
 
 def _impact(markets: Sequence[Market]) -> Chart | None:
-    it = Overlay(markets, "impact", positive=True)
+    it = Overlay(markets, "impact")
     x = np.geomspace(0.1, 20.0, 10)
     level = math.sqrt(it.low * it.high) if it.traces else 1.0
     proxies = [
@@ -230,7 +230,7 @@ def _impact(markets: Sequence[Market]) -> Chart | None:
 
 def _depth(markets: Sequence[Market]) -> Chart | None:
     shown = [market for market in markets if _has_depth(market.curves)]
-    it = Overlay(shown, "depth", positive=True)
+    it = Overlay(shown, "depth")
     return it.chart(
         "depth", "Depth by distance behind the touch",
         "Mean size over its mean in the five bins behind the touch; the first point is the touch. "
@@ -245,7 +245,7 @@ def _has_depth(found: Curves) -> bool:
 
 
 def _spreads(markets: Sequence[Market]) -> Chart | None:
-    it = Overlay(markets, "spreads", positive=True)
+    it = Overlay(markets, "spreads")
     return it.chart(
         "spreads", "Spread",
         "Share of time at each spread; the last point holds all that are wider.",

@@ -16,7 +16,7 @@ _STYLE = """<style>
 .matrix th,.matrix td{padding:5px 9px;white-space:nowrap;border-left:1px solid #fff}
 .matrix thead th{white-space:normal;min-width:86px;max-width:124px;vertical-align:bottom}
 .matrix th:first-child{position:sticky;left:0;background:#fff;z-index:1;padding-left:0;
-min-width:150px;max-width:210px;white-space:normal}
+min-width:min(205px,36vw);max-width:230px;white-space:normal}
 .matrix td small{display:block;font-size:11.5px;color:var(--muted);line-height:1.25}
 .matrix td.in{background:#d3efe0}.matrix td.near{background:#eaf6ef}
 .matrix td.off{background:#f8d3cb}.matrix td.far{background:#fbeae6}
@@ -60,7 +60,8 @@ def render(markets: Sequence[Market], command: str) -> str:
     )  # fmt: skip
     page.section(
         "sentences", "Reproduced and missed", "",
-        *(_said(market) for market in crowd), *([] if crowd else [text("No population was run.")]),
+        page.side_by_side(*(_said(market) for market in crowd)),
+        "" if crowd else text("No population was run."),
     )  # fmt: skip
     drawn = figures.all_figures(ordered)
     shown = [it for it in ordered if it.curves]
@@ -90,10 +91,16 @@ def headline(crowd: Sequence[Market], real: Sequence[Market]) -> str:
     if not crowd:
         return f"{plural(len(real), 'recorded market')}, and no population to compare with."
     best = max(crowd, key=lambda it: len(it.judged(True)))
-    missed = [f"{_title(fact.name).lower()}" for fact in best.judged(False)]
+    yes, no, absent = (len(best.judged(verdict)) for verdict in (True, False, None))
+    missed = [_title(fact.name).lower() for fact in best.judged(False)]
+    lead = (
+        f"Of {len(crowd)} populations {best.name} reproduces the most: "
+        if len(crowd) > 1
+        else (f"{best.name} reproduces ")
+    )
+    unknown = f" ({absent} could not be measured)" if absent else ""
     words = f"It misses {_listed(missed)}." if missed else "It misses none."
-    lead = f"{best.headline()}"
-    return f"{lead}, the most of {len(crowd)}. {words}" if len(crowd) > 1 else f"{lead}. {words}"
+    return f"{lead}{yes} of {yes + no} facts{unknown}. {words}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -178,25 +185,31 @@ def _bias(markets: Sequence[Market]) -> str:
 
 
 def _said(market: Market) -> str:
+    """What a population reproduces, misses and cannot be asked for."""
     yes, no, absent = (market.judged(verdict) for verdict in (True, False, None))
     kept = ", ".join(_title(fact.name).lower() for fact in yes)
     lines = [f"Reproduces {len(yes)}: {kept}." if yes else "Reproduces none."]
+    misses = []
     for fact in no:
         where = BANDS[fact.name]
         assert where is not None
         side = "below" if fact.value < where.low else "above"
-        doubt = "" if is_certain(fact) else " (the interval reaches into the band)"
-        lines.append(
-            f"Misses {_title(fact.name).lower()}: {edge(fact.value)}, {side} the band "
-            f"{band_text(fact.name)}{doubt}."
+        doubt = "" if is_certain(fact) else ", interval reaches in"
+        misses.append(
+            f"{_title(fact.name).lower()} "
+            f"({edge(fact.value)}, {side} {band_text(fact.name)}{doubt})"
         )
+    lines.append(f"Misses {len(no)}: {'; '.join(misses)}." if misses else "Misses none.")
     if absent:
         why = "; ".join(
             f"{_title(fact.name).lower()} ({fact.remark or 'no reason given'})" for fact in absent
         )
         lines.append(f"Not measured: {why}.")
     inner = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return f'<h3>{escape(market.name)}</h3>{text(market.about + ".")}<ul class="said">{inner}</ul>'
+    return (
+        f'<div class="block"><h3>{escape(market.name)}</h3>{text(market.about + ".")}'
+        f'<ul class="said">{inner}</ul></div>'
+    )
 
 
 def _line_key(markets: Sequence[Market]) -> str:

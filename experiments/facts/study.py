@@ -111,8 +111,9 @@ def embedded(name: str) -> Market:
 
 
 def edge(value: float) -> str:
-    """End of a band; one that a cut has moved by a hair reads as the cut."""
-    return number(round(value, 8)).replace("-", "\u2212")
+    """Write a value or the end of a band; a cut that lies a hair inside reads as the cut."""
+    kept = round(value, 4 if abs(value) < 1e-3 else 8)
+    return number(kept if kept else 0.0).replace("-", "\u2212")
 
 
 def band_text(name: str) -> str:
@@ -155,7 +156,7 @@ def printed(markets: Sequence[Market]) -> str:
         cells = ""
         for market in markets:
             fact = market.facts[name]
-            shown = number(fact.value) if math.isfinite(fact.value) else "."
+            shown = edge(fact.value) if math.isfinite(fact.value) else "."
             cells += f"{shown:>10}{marks[reproduces(fact)]}"
         lines.append(f"{title:<{width}}  {band_text(name):<16}{cells}")
     return "\n".join(lines)
@@ -166,7 +167,7 @@ def sentences(market: Market) -> list[str]:
     yes, no, absent = (market.judged(verdict) for verdict in (True, False, None))
     out = [f"{market.headline()}:"]
     out.append(f"  reproduced: {', '.join(f.name for f in yes) or 'none'}")
-    missed = (f"{f.name} ({number(f.value)}, band {band_text(f.name)})" for f in no)
+    missed = (f"{f.name} ({edge(f.value)}, band {band_text(f.name)})" for f in no)
     out.append(f"  missed: {', '.join(missed) or 'none'}")
     if absent:
         why = (f"{f.name} ({f.remark})" if f.remark else f.name for f in absent)
