@@ -2,8 +2,8 @@
 
 The AdaptiveMarketMakerAgent of ABIDES: at each wake it cancels everything and places `levels`
 orders a side, the first half the smoothed spread from the mid, the others `level_spacing` smoothed
-spreads apart, each a share `pov` of what has traded since its last wake. The imbalance of that volume
-between buyers and sellers shifts the middle by up to `price_skew` ticks.
+spreads apart, each a share `pov` of what has traded since its last wake. The imbalance of that
+volume between buyers and sellers shifts the middle by up to `price_skew` ticks.
 """
 
 from collections.abc import Sequence

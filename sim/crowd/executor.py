@@ -2,8 +2,8 @@
 
 One executor works one parent order at a time: a given one, or one after another of random side and
 Pareto size with random pauses. Splitting parents of tail exponent alpha makes the signs of trades
-remember for long, with an autocorrelation that falls as lag^(1 - alpha) (Lillo, Mike, Farmer: Theory
-for long memory in supply and demand, PRE 71, 2005); alpha is about 1.5 for stocks.
+remember for long, with an autocorrelation that falls as lag^(1 - alpha) (Lillo, Mike, Farmer:
+Theory for long memory in supply and demand, PRE 71, 2005); alpha is about 1.5 for stocks.
 
 The n-th child of a TWAP is a fixed share of the parent; a POV child is a share of what the market
 traded since the last one. Children are market orders, cut to what is left of the parent.
@@ -121,9 +121,7 @@ def act_executor(book: Book, crowd: CrowdState, i: int, now: int) -> int:
     following = wait(t[0]) if t[REGULAR] != 0.0 else exponential_gap(crowd, group, u)
     if memory[at + WANTED] == 0.0:
         take_parent(crowd, i, now, mid)
-    elif (
-        memory[at + LEFT] <= 0.0
-    ):  # the last child was sent at the last wake, and has been heard of
+    elif memory[at + LEFT] <= 0.0:  # its last child has been heard of
         close_parent(crowd, i, now)
         return now + wait(-log(v) * t[PAUSE]) if t[PAUSE] > 0.0 else NEVER
     lots = t[CHILD]

@@ -6,8 +6,8 @@ Six kinds of event (limit, market and cancel, each for buyers and sellers) with 
                   n_ij sum_m w_m beta_m e^(-beta_m (t - t_k)),
 
 with weights w_m that sum to one, so that n_ij is the mean number of events of kind i that one of
-kind j calls forth (Hawkes 1971; Bacry, Mastromatteo, Muzy: Hawkes processes in finance, 2015). A sum
-of exponentials over decades stands for the slow kernels that are measured. The process is
+kind j calls forth (Hawkes 1971; Bacry, Mastromatteo, Muzy: Hawkes processes in finance, 2015). A
+sum of exponentials over decades stands for the slow kernels that are measured. The process is
 stationary where the spectral radius of n is below 1; its mean intensity is (1 - n)^-1 mu.
 
 Simulated exactly by thinning (Ogata 1981): between events intensities only fall, so the present sum
@@ -15,8 +15,8 @@ bounds the next. One member stands for the whole flow.
 
 Limit orders lie behind their side's touch at a distance with a Pareto tail (Bouchaud, Mezard,
 Potters 2002: exponent 0.6; Zovko, Farmer 2002: 1.5), or inside the spread. A cancellation takes one
-of the flow's own orders of its side; it takes none as often as orders are fewer than `target`, and a
-limit order replaces one as often as they are more, so that their number reverts.
+of the flow's own orders of its side; it takes none as often as orders are fewer than `target`, and
+a limit order replaces one as often as they are more, so that their number reverts.
 """
 
 from collections.abc import Sequence

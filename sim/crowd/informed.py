@@ -1,8 +1,9 @@
 """Informed traders: they know the fundamental and take what is mispriced.
 
-When the best opposite price is better than the value by more than an edge, the trader takes all that
-is for sale up to that price, or as much as it may hold, with an immediate-or-cancel order: the sniper
-of Budish, Cramton and Shim (2015), the arbitrageur who keeps one market in line with the others.
+When the best opposite price is better than the value by more than an edge, the trader takes all
+that is for sale up to that price, or as much as it may hold, with an immediate-or-cancel order: the
+sniper of Budish, Cramton and Shim (2015), the arbitrageur who keeps one market in line with the
+others.
 """
 
 from collections.abc import Sequence

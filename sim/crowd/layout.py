@@ -158,7 +158,8 @@ FIRST_ACCOUNT = 19
 NO_SLOT = 20  # orders not sent because the member had no slot left
 BOUGHT, SOLD = 21, 22  # lots traded by aggressive buyers and sellers
 N_PARENTS = 23
-HEAD_WORDS = 24
+MAKER_OFF = 24  # 1: makers do not withdraw, whatever their terms say
+HEAD_WORDS = 32
 
 # words of `values`
 FUNDAMENTAL = 0  # ticks, at FUNDAMENTAL_TIME

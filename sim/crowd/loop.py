@@ -76,7 +76,8 @@ def one_world(crowds: CrowdState, w: int) -> CrowdState:
     return CrowdState(
         crowds.head[w], crowds.values[w], crowds.members[w], crowds.own[w], crowds.heap[w],
         crowds.memory[w], crowds.scratch[w], crowds.print_time[w], crowds.quotes[w],
-        crowds.arrivals[w], crowds.parents[w], crowds.world_ids[w : w + 1], crowds.terms, crowds.key,
+        crowds.arrivals[w], crowds.parents[w], crowds.world_ids[w : w + 1], crowds.terms,
+        crowds.key,
     )  # fmt: skip
 
 

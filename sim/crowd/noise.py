@@ -1,9 +1,9 @@
 """Noise traders: they buy or sell at the touch for reasons of their own.
 
 The NoiseAgent of ABIDES (Byrd, Hybinette, Balch: ABIDES: towards high-fidelity multi-agent market
-simulation, 2020): it wakes once, at a uniformly random time of the session, tosses a coin, and sends
-a limit order at the opposite touch. Here it may also come back, at a Poisson rate, and may place a
-share of its orders behind its own side's touch.
+simulation, 2020): it wakes once, at a uniformly random time of the session, tosses a coin, and
+sends a limit order at the opposite touch. Here it may also come back, at a Poisson rate, and may
+place a share of its orders behind its own side's touch.
 """
 
 from collections.abc import Sequence

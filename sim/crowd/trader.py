@@ -106,12 +106,13 @@ class Traders(ABC):
         check_range("slots", self.slots, 1, 2**22)
         check_range("start", self.start, 0.0)
 
-    def row(self) -> F64:
-        """Parameters of the group as one row of `terms`."""
+    def row(self, size_scale: float = 1.0) -> F64:
+        """Parameters of the group as one row of `terms`, sizes multiplied by `size_scale`."""
         row = np.zeros(TERM_WORDS)
         row[GAP] = min(self.mean_gap, 1e12)
         row[SIZE_LAW] = _LAWS[self.size_law]
-        row[SIZE_A], row[SIZE_B], row[SIZE_MAX] = self.size, self.size_shape, self.size_max
+        row[SIZE_A], row[SIZE_B] = self.size * size_scale, self.size_shape
+        row[SIZE_MAX] = min(self.size_max * size_scale, 2.0**40)
         row[REACTS] = self.reacts
         row[FIRST_WAKE], row[START_WAKE] = min(self.first_wake, 1e9), self.start
         row[LATENCY], row[LATENCY_SIGMA] = self.latency, self.latency_sigma

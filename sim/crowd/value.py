@@ -6,8 +6,8 @@ mean r and variance s; by now it has reverted and spread,
     r' = r e^(-kappa dt) + (1 - e^(-kappa dt)) r_bar,
     s' = s e^(-2 kappa dt) + sigma_s (1 - e^(-2 kappa dt)) / (2 kappa),
 
-and an observation o of variance sigma_n makes it r = (sigma_n r' + s' o) / (sigma_n + s') and
-s = sigma_n s' / (sigma_n + s'). What it expects at the close decides the side; the price lies at the
+and an observation o of variance sigma_n makes it r = (sigma_n r' + s' o) / (sigma_n + s') and s =
+sigma_n s' / (sigma_n + s'). What it expects at the close decides the side; the price lies at the
 opposite touch (with probability `aggressive`) or up to `depth_spread` spreads better than that.
 """
 

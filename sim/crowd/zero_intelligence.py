@@ -5,12 +5,12 @@ market orders at another, and every live order is cancelled at a third (Daniels,
 Iori, Smith: Quantitative model of price diffusion and market friction based on trading as a
 mechanistic random process, PRL 90, 2003; Smith, Farmer, Gillemot, Krishnamurthy: Statistical theory
 of the continuous double auction, Quantitative Finance 3, 2003). Their scales: price mu / (2 alpha),
-which the mean spread follows as (mu / alpha) f(delta / mu), f(x) = 0.28 + 1.86 x^(3/4); size mu
-/ (2 delta); time 1 / delta.
+which the mean spread follows as (mu / alpha) f(delta / mu), f(x) = 0.28 + 1.86 x^(3/4); size mu /
+(2 delta); time 1 / delta.
 
-One member stands for the whole flow. The process is exact: the time to the next event is drawn
-at the present number of orders, and a cancellation that falls on an order which has traded
-meanwhile does nothing, which thins the clock to the right rate.
+One member stands for the whole flow. The process is exact: the time to the next event is drawn at
+the present number of orders, and a cancellation that falls on an order which has traded meanwhile
+does nothing, which thins the clock to the right rate.
 """
 
 from collections.abc import Sequence

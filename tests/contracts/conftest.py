@@ -58,7 +58,7 @@ def study(compose, data):
             chosen.append("start='2020-03-12T00:00'")
         if group != "agent":
             target = {"pool": "pool@pools.mine"}.get(group, group)
-            chosen.append(f"{'+' if group == 'pool' else ''}{target}={name}")
+            chosen.append(f"{'+' if group in ('pool', 'crowd') else ''}{target}={name}")
         if (group, name) == ("book", "file"):
             chosen.remove("book.n_positions=200")
         if group == "scenario":  # a file of this group sets hours and the like itself
