@@ -24,7 +24,7 @@ from sim.actions import Verb
 from sim.book.book import new_book, new_messages
 from sim.book.depth import Bids, list_bids, measure
 from sim.book.house import House, Ladder, endowment
-from sim.book.layout import FEES, ORDER, Book, OrderState
+from sim.book.layout import FEES, ORDER, PHASE, Book, OrderState, Phase
 from sim.book.opening import aim, close_books, open_books, show_touch, warm_up
 from sim.book.rows import RESULTS, execute
 from sim.book.seat import Seats, no_crowd
@@ -104,6 +104,12 @@ class OrderBookParams:
         require(self.depth_levels >= 1, f"depth_levels must be 1 or more, got {self.depth_levels}")
 
 
+def _slice(params: OrderBookParams, block_seconds: float) -> int:
+    """Nanoseconds between two looks of the breaker; a block where there is none."""
+    seconds = block_seconds if params.band is None else params.slice_seconds
+    return max(1, round(seconds * NANO))
+
+
 # Facade
 
 
@@ -172,6 +178,9 @@ class OrderBookMarket(Venue):
         self.unit = self.tick * self.lot
         self.target: F64 = np.zeros((len(self.names), n))
         books = self._allocate(world)
+        if params.interval_seconds is not None:
+            for book in books:
+                book.head[:, PHASE] = Phase.AUCTION
         self.seats = self._seats(world, books)
         self.ladders = tuple(self._ladder(world, name) for name in self.names)
         aim(self.seats, world.fundamental, self.target)
@@ -230,7 +239,7 @@ class OrderBookMarket(Venue):
             mid=arena["mid"].view(np.float64), message=new_messages(1), base=self.base, tick=self.tick, lot=self.lot,
             quote=self.quote, custody=self.account, n_ledger=self.n_ledger,
             block_ns=round(world.block_seconds * NANO),
-            slice_ns=max(1, round(params.slice_seconds * NANO)),
+            slice_ns=_slice(params, world.block_seconds),
             halt_ns=round(params.halt_seconds * NANO),
             interval_ns=0 if interval is None else max(1, round(interval * NANO)),
             band=np.inf if params.band is None else float(params.band),
