@@ -29,7 +29,7 @@ from sim.book.layout import (
     Side,
     TimeInForce,
 )
-from sim.kernel import Rows, inlined, kernel, word
+from sim.kernel import Record, at, i64, inlined, kernel, word
 
 OK = word(Reject.OK)
 BUY, SELL = word(Side.BUY), word(Side.SELL)
@@ -75,7 +75,7 @@ def accepts(side: int, limit: int, price: int) -> bool:
 
 
 @inlined
-def bad_terms(book: Book, m: Rows) -> int:
+def bad_terms(book: Book, m: Record) -> int:
     """Return why an order's words make no sense, or OK."""
     if not 1 <= m["quantity"] <= MAX_QUANTITY:
         return BAD_AMOUNT
@@ -102,7 +102,7 @@ def bad_terms(book: Book, m: Rows) -> int:
 
 
 @inlined
-def bad_time(book: Book, m: Rows) -> int:
+def bad_time(book: Book, m: Record) -> int:
     """Return why the phase or the bands refuse an order, or OK."""
     phase = book.head[PHASE]
     if phase == CLOSED:
@@ -140,7 +140,7 @@ def fillable_in(
     """
     slot, rest, shown = first, left, 0
     while slot >= 0 and shown < left:
-        order = book.orders[slot]
+        order = book.orders[at(slot)]
         if order["price"] == price:
             if self_trade != ALLOW and order["account"] == account >= 0:
                 if self_trade == CANCEL_INCOMING:
@@ -148,7 +148,7 @@ def fillable_in(
             else:
                 shown += order["quantity"]
                 rest -= order["quantity"] + order["hidden"]
-        slot = np.int64(order["next"])
+        slot = i64(order["next"])
     return max(rest, 0)
 
 
@@ -158,13 +158,13 @@ def next_far(book: Book, side: int, price: int) -> int:
     best = 0
     slot = book.head[FAR_HEAD + side]
     while slot >= 0:
-        other = np.int64(book.orders[slot]["price"])
+        other = i64(book.orders[at(slot)]["price"])
         if side == BUY:
             if other < price and other > best:
                 best = other
         elif other > price and (best == 0 or other < best):
             best = other
-        slot = book.orders[slot]["next"]
+        slot = book.orders[at(slot)]["next"]
     return best
 
 
@@ -187,43 +187,43 @@ def can_fill(
     left, other, cash = quantity, 1 - side, 0
     pays = book.head[SETTLES] != 0 and side == BUY and price == 0
     if pays:
-        cash = np.int64(book.accounts[account]["cash"])
+        cash = i64(book.accounts[at(account)]["cash"])
     n_levels = book.levels.shape[0] >> 1
     limit, worst = limit_level(book, side, price), worst_price(book, side, price)
-    level, at = book.head[BEST + other], price_of(book, other, n_levels - 1)
+    level, here = book.head[BEST + other], price_of(book, other, n_levels - 1)
     while left > 0:
         if level <= limit:
-            at = price_of(book, other, level)
-            first = np.int64(book.levels[other * n_levels + level]["head"])
+            here = price_of(book, other, level)
+            first = i64(book.levels[at(other * n_levels + level)]["head"])
             level = next_level(book, other, level + 1)
         else:  # what lies behind the window, if all of the window is within the limit
-            at = next_far(book, other, at) if level >= n_levels else 0
-            if at == 0 or not accepts(side, worst, at):
+            here = next_far(book, other, here) if level >= n_levels else 0
+            if here == 0 or not accepts(side, worst, here):
                 return False
             first = book.head[FAR_HEAD + other]
         before = left
-        left = fillable_in(book, first, at, left, account, self_trade)
+        left = fillable_in(book, first, here, left, account, self_trade)
         if pays and left >= 0:
-            cash = cash_after(book, cash, at, before - left)
+            cash = cash_after(book, cash, here, before - left)
             if cash < 0:
                 return False
     return left == 0
 
 
 @kernel
-def bad_touch(book: Book, m: Rows) -> int:
+def bad_touch(book: Book, m: Record) -> int:
     """Return why a post-only order may not rest, or a fill-or-kill order not trade, or OK."""
-    side, price = np.int64(m["side"]), np.int64(m["price"])
+    side, price = i64(m["side"]), i64(m["price"])
     if m["tif"] == POST_ONLY:
         return WOULD_TRADE if would_trade(book, side, price) else OK
-    account, rule = np.int64(m["account"]), np.int64(m["stp"])
+    account, rule = i64(m["account"]), i64(m["stp"])
     if m["tif"] == FOK and not can_fill(book, side, price, m["quantity"], account, rule):
         return NOT_FILLABLE
     return OK
 
 
 @inlined
-def cannot_pay(book: Book, m: Rows, price: int, freed: int) -> bool:
+def cannot_pay(book: Book, m: Record, price: int, freed: int) -> bool:
     """Whether the owner's free cash or lots, and `freed`, fall short of what an order needs."""
     side = m["side"]
     free = free_value(book, m["account"], side) + freed
@@ -233,9 +233,9 @@ def cannot_pay(book: Book, m: Rows, price: int, freed: int) -> bool:
 
 
 @kernel
-def cannot_replace(book: Book, m: Rows, slot: int) -> int:
+def cannot_replace(book: Book, m: Record, slot: int) -> int:
     """Return why a live order may not take a message's price and quantity, or OK."""
-    order = book.orders[slot]
+    order = book.orders[at(slot)]
     if order["account"] != m["account"]:
         return NOT_OWNER
     if order["state"] == WAITING:
@@ -246,14 +246,14 @@ def cannot_replace(book: Book, m: Rows, slot: int) -> int:
         code = bad_time(book, m)
     if code != OK:
         return code
-    price = np.int64(m["price"])
+    price = i64(m["price"])
     if book.head[PHASE] == CONTINUOUS:
         code = bad_touch(book, m)
         if code != OK:
             return code
     if book.head[SETTLES] != 0:
         total = order["quantity"] + order["hidden"]
-        old = total if m["side"] == SELL else reserve_for(book, np.int64(order["price"]), total)
+        old = total if m["side"] == SELL else reserve_for(book, i64(order["price"]), total)
         if cannot_pay(book, m, price, old):
             return INSUFFICIENT_BALANCE
     return OK

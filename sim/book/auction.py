@@ -8,8 +8,6 @@ Exchange (guide to the trading system, maximum execution volume, minimum surplus
 uniform-price batches: Budish, Cramton and Shim (2015).
 """
 
-import numpy as np
-
 from sim.book.accounts import charge, exchange, set_free
 from sim.book.ladder import level_of, price_of
 from sim.book.layout import (
@@ -26,7 +24,7 @@ from sim.book.layout import (
     Side,
 )
 from sim.book.trading import drop_head, show_more, tell
-from sim.kernel import kernel, word
+from sim.kernel import at, i64, kernel, word
 
 BUY, SELL = word(Side.BUY), word(Side.SELL)
 AUCTION_TRADE = word(PrintKind.AUCTION_TRADE)
@@ -37,10 +35,10 @@ def total_at(book: Book, side: int, price: int) -> int:
     """Lots of one side at a price of the window, with the hidden parts of its icebergs."""
     total = 0
     level = level_of(book, side, price)
-    slot = np.int64(book.levels[side * (book.levels.shape[0] >> 1) + level]["head"])
+    slot = i64(book.levels[side * (book.levels.shape[0] >> 1) + level]["head"])
     while slot >= 0:
-        total += book.orders[slot]["quantity"] + book.orders[slot]["hidden"]
-        slot = np.int64(book.orders[slot]["next"])
+        total += book.orders[at(slot)]["quantity"] + book.orders[at(slot)]["hidden"]
+        slot = i64(book.orders[at(slot)]["next"])
     return total
 
 
@@ -77,8 +75,8 @@ def clearing(book: Book) -> tuple[int, int]:
 def fill_side(book: Book, side: int, level: int, lots: int) -> None:
     """Take lots off the first order of a level, which may be complete then."""
     queue = book.levels[side * (book.levels.shape[0] >> 1) + level]
-    slot = np.int64(queue["head"])
-    order = book.orders[slot]
+    slot = i64(queue["head"])
+    order = book.orders[at(slot)]
     queue["quantity"] -= lots
     order["quantity"] -= lots
     if order["quantity"] == 0:
@@ -91,7 +89,7 @@ def fill_side(book: Book, side: int, level: int, lots: int) -> None:
 @kernel
 def pay(book: Book, buyer: int, seller: int, price: int, lots: int) -> None:
     """Settle an auction trade between the orders in slots `buyer` and `seller`."""
-    bid, ask = book.orders[buyer], book.orders[seller]
+    bid, ask = book.orders[at(buyer)], book.orders[at(seller)]
     set_free(book, buyer, lots)
     set_free(book, seller, lots)
     value = price * lots
@@ -109,15 +107,15 @@ def uncross(book: Book, message: int) -> int:
     n_levels = book.levels.shape[0] >> 1
     while left > 0:
         high, low = book.head[BEST + BUY], book.head[BEST + SELL]
-        buyer = np.int64(book.levels[high]["head"])
-        seller = np.int64(book.levels[n_levels + low]["head"])
-        bid, ask = book.orders[buyer], book.orders[seller]
+        buyer = i64(book.levels[at(high)]["head"])
+        seller = i64(book.levels[at(n_levels + low)]["head"])
+        bid, ask = book.orders[at(buyer)], book.orders[at(seller)]
         lots = min(min(bid["quantity"], ask["quantity"]), left)
         line = book.head[N_PRINTS]
         tell(book, AUCTION_TRADE, message, bid, ask, lots)
         if book.head[N_PRINTS] > line:
-            book.tape[line]["price"] = price
-            book.tape[line]["last"] = 1 if bid["quantity"] + bid["hidden"] == lots else 0
+            book.tape[at(line)]["price"] = price
+            book.tape[at(line)]["last"] = 1 if bid["quantity"] + bid["hidden"] == lots else 0
         if book.head[SETTLES] != 0:
             pay(book, buyer, seller, price, lots)
         fill_side(book, BUY, high, lots)

@@ -34,7 +34,7 @@ from sim.book.layout import (
 from sim.book.matching import submit
 from sim.book.registry import find
 from sim.book.stops import due_stop, sooner
-from sim.kernel import I64, Rows, inlined, kernel, word
+from sim.kernel import I64, Rows, i64, inlined, kernel, word
 
 
 class Fault(IntEnum):
@@ -154,7 +154,7 @@ def wrong_order(book: Book, slot: int, side: int, state: int, marks: I64) -> int
         total = order["quantity"] + order["hidden"]
         place = book.orders.shape[0] + 2 * account
         if side == BUY:
-            marks[place] += reserve_for(book, np.int64(order["price"]), total)
+            marks[place] += reserve_for(book, i64(order["price"]), total)
         else:
             marks[place + 1] += total
     return NO_FAULT
@@ -164,18 +164,18 @@ def wrong_order(book: Book, slot: int, side: int, state: int, marks: I64) -> int
 def check_queue(book: Book, side: int, level: int, marks: I64) -> tuple[int, int]:
     """Check the orders of a level and its quantity; return the fault and where it is."""
     queue = book.levels[side * (book.levels.shape[0] >> 1) + level]
-    before, slot, lots = -1, np.int64(queue["head"]), 0
+    before, slot, lots = -1, i64(queue["head"]), 0
     while slot >= 0:
         fault = wrong_order(book, slot, side, RESTING, marks)
         if fault != NO_FAULT:
             return fault, slot
         order = book.orders[slot]
-        if level_of(book, side, np.int64(order["price"])) != level:
+        if level_of(book, side, i64(order["price"])) != level:
             return PLACE, slot
         if order["prev"] != before:
             return LINK, slot
         lots += order["quantity"]
-        before, slot = slot, np.int64(order["next"])
+        before, slot = slot, i64(order["next"])
     if queue["tail"] != before:
         return LINK, before
     return (NO_FAULT, ZERO) if queue["quantity"] == lots else (LEVEL_QUANTITY, level)
@@ -197,7 +197,7 @@ def check_ladder(book: Book, side: int, marks: I64) -> tuple[int, int]:
                 return EMPTY_LEVEL, level
             continue
         best = min(best, level)
-        fault, where = check_queue(book, side, np.int64(level), marks)
+        fault, where = check_queue(book, side, i64(level), marks)
         if fault != NO_FAULT:
             return fault, where
     for index in range(words):
@@ -217,11 +217,11 @@ def check_far(book: Book, side: int, marks: I64) -> tuple[int, int]:
         if fault != NO_FAULT:
             return fault, slot
         order = book.orders[slot]
-        if level_of(book, side, np.int64(order["price"])) < n_levels:
+        if level_of(book, side, i64(order["price"])) < n_levels:
             return FAR_INSIDE, slot
         if order["prev"] != before:
             return LINK, slot
-        before, slot, n = slot, np.int64(order["next"]), n + 1
+        before, slot, n = slot, i64(order["next"]), n + 1
     if book.head[FAR_TAIL + side] != before:
         return LINK, before
     return (NO_FAULT, ZERO) if book.head[FAR_COUNT + side] == n else (FAR_LENGTH, side)
@@ -232,13 +232,13 @@ def check_heap(book: Book, side: int, marks: I64) -> tuple[int, int]:
     """Check a side's heap of stop orders; return the fault and where it is."""
     start = side * (book.stops.shape[0] >> 1)
     for place in range(book.head[N_STOPS + side]):
-        slot = np.int64(book.stops[start + place])
+        slot = i64(book.stops[start + place])
         fault = wrong_order(book, slot, side, WAITING, marks)
         if fault != NO_FAULT:
             return fault, slot
         if book.orders[slot]["next"] != place:
             return HEAP, slot
-        if place > 0 and sooner(book, side, slot, np.int64(book.stops[start + ((place - 1) >> 1)])):
+        if place > 0 and sooner(book, side, slot, i64(book.stops[start + ((place - 1) >> 1)])):
             return HEAP, slot
     return NO_FAULT, ZERO
 
@@ -248,7 +248,7 @@ def check_table(book: Book) -> tuple[int, int]:
     """Check that the table lists as many slots as there are live orders, all of them in use."""
     n = 0
     for entry in range(book.table.shape[0]):
-        slot = np.int64(book.table[entry])
+        slot = i64(book.table[entry])
         if slot >= book.head[LOW_WATER]:
             return TABLE, slot
         if slot >= 0:
@@ -269,7 +269,7 @@ def check_slots(book: Book, marks: I64) -> tuple[int, int]:
         if slot >= book.head[LOW_WATER] or marks[slot] != 0 or book.orders[slot]["state"] != FREE:
             return FREE_CHAIN, slot
         marks[slot] = 1
-        slot, free = np.int64(book.orders[slot]["next"]), free + 1
+        slot, free = i64(book.orders[slot]["next"]), free + 1
     lost = book.head[LOW_WATER] - live - free
     if lost != 0 or book.head[LOW_WATER] > book.orders.shape[0] - 1:
         return SLOTS, lost
@@ -311,7 +311,7 @@ def check(book: Book, marks: I64) -> tuple[int, int]:
     if fault != NO_FAULT:
         return fault, where
     for s in range(2):
-        side = np.int64(s)
+        side = i64(s)
         fault, where = check_ladder(book, side, marks)
         if fault == NO_FAULT:
             fault, where = check_far(book, side, marks)

@@ -39,7 +39,7 @@ from sim.book.layout import (
 from sim.book.matching import run, submit
 from sim.book.views import levels_of, queue, touch
 from sim.errors import ConfigError, InputError, InvariantError
-from sim.kernel import I64, Rows
+from sim.kernel import I64, Rows, i64
 
 PACKED = struct.Struct("qqqqiiihbbbbb")  # a MESSAGE, which Python fills a third as fast by names
 _KINDS: dict[str, Any] = {
@@ -255,13 +255,13 @@ class OrderBook:
     def depth(self, side: int, n: int = 10) -> I64:
         """Best levels of a side: price, visible lots, orders; shape (level, 3)."""
         out = np.zeros((3, n), np.int64)
-        found = levels_of(self.state, np.int64(side), out[0], out[1], out[2])
+        found = levels_of(self.state, i64(side), out[0], out[1], out[2])
         return out[:, :found].T.copy()
 
     def queue(self, side: int) -> Rows:
         """All orders of a side in the order in which they would trade, as records of ORDER."""
         out = np.zeros(self.state.orders.shape[0], ORDER)
-        return out[: queue(self.state, np.int64(side), out)]
+        return out[: queue(self.state, i64(side), out)]
 
     def fund(self, account: int, cash: int, lots: int) -> None:
         """Give an account free cash, in ticks x lots, and free lots.

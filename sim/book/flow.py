@@ -14,7 +14,7 @@ from sim.book.book import new_book, new_messages
 from sim.book.ladder import best_price
 from sim.book.layout import N_PRINTS, Book, OrderVerb, Outcome, PrintKind, Side
 from sim.book.matching import submit
-from sim.kernel import I64, U64, Rows, kernel, word
+from sim.kernel import I64, U64, Record, Rows, i64, kernel, word
 from sim.streams import stream_key, uniform
 
 BUY, SELL = word(Side.BUY), word(Side.SELL)
@@ -25,9 +25,9 @@ ENOUGH = 200  # live orders below which no order is aggressive
 
 
 @kernel
-def choose_order(book: Book, key: U64, i: int, start_price: int, n_live: int, m: Rows) -> None:
+def choose_order(book: Book, key: U64, i: int, start_price: int, n_live: int, m: Record) -> None:
     """Write a new limit or market order."""
-    side = np.int64(uniform(key, 0, i, 0) < 0.5)
+    side = i64(uniform(key, 0, i, 0) < 0.5)
     bid, ask = best_price(book, BUY), best_price(book, SELL)
     if bid == 0:
         bid = (ask if ask != 0 else start_price) - 2

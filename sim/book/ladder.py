@@ -17,7 +17,8 @@ from sim.book.layout import (
     OrderState,
     Side,
 )
-from sim.kernel import U64, inlined, kernel, leading_zeros, trailing_zeros, word
+from sim.kernel import U64, at, i64, inlined, kernel, word
+from sim.machine import leading_zeros, trailing_zeros
 
 BUY, SELL = word(Side.BUY), word(Side.SELL)
 RESTING, FAR = word(OrderState.RESTING), word(OrderState.FAR)
@@ -30,18 +31,18 @@ ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 def mark(bits: U64, start: int, words: int, level: int) -> None:
     """Note that a level has orders; `start` is where the side's bits begin."""
     word = level >> 6
-    bits[start + word] |= ONE << np.uint64(level & 63)
-    bits[start + words + (word >> 6)] |= ONE << np.uint64(word & 63)
+    bits[at(start + word)] |= ONE << np.uint64(level & 63)
+    bits[at(start + words + (word >> 6))] |= ONE << np.uint64(word & 63)
 
 
 @inlined
 def unmark(bits: U64, start: int, words: int, level: int) -> None:
     """Note that a level has no orders any more."""
     word = level >> 6
-    left = bits[start + word] & ~(ONE << np.uint64(level & 63))
-    bits[start + word] = left
+    left = bits[at(start + word)] & ~(ONE << np.uint64(level & 63))
+    bits[at(start + word)] = left
     if left == 0:
-        bits[start + words + (word >> 6)] &= ~(ONE << np.uint64(word & 63))
+        bits[at(start + words + (word >> 6))] &= ~(ONE << np.uint64(word & 63))
 
 
 @inlined
@@ -50,21 +51,21 @@ def level_above(bits: U64, start: int, words: int, level: int) -> int:
     if level >= words << 6:
         return words << 6
     word = level >> 6
-    found = bits[start + word] & (ALL << np.uint64(level & 63))
+    found = bits[at(start + word)] & (ALL << np.uint64(level & 63))
     if found != 0:
         return (word << 6) + trailing_zeros(found)
     word += 1
     if word >= words:
         return words << 6
     total = word >> 6
-    found = bits[start + words + total] & (ALL << np.uint64(word & 63))
+    found = bits[at(start + words + total)] & (ALL << np.uint64(word & 63))
     while found == 0:
         total += 1
         if total >= words >> 6:
             return words << 6
-        found = bits[start + words + total]
+        found = bits[at(start + words + total)]
     word = (total << 6) + trailing_zeros(found)
-    return (word << 6) + trailing_zeros(bits[start + word])
+    return (word << 6) + trailing_zeros(bits[at(start + word)])
 
 
 @inlined
@@ -91,17 +92,17 @@ def next_level(book: Book, side: int, level: int) -> int:
 @inlined
 def append(book: Book, side: int, level: int, slot: int) -> None:
     """Put an order at the back of a level's queue."""
-    order = book.orders[slot]
+    order = book.orders[at(slot)]
     n_levels = book.levels.shape[0] >> 1
-    queue = book.levels[side * n_levels + level]
-    tail = np.int64(queue["tail"])
+    queue = book.levels[at(side * n_levels + level)]
+    tail = i64(queue["tail"])
     order["state"] = RESTING
     order["next"] = -1
     order["prev"] = tail
     queue["tail"] = slot
     queue["quantity"] += order["quantity"]
     if tail >= 0:
-        book.orders[tail]["next"] = slot
+        book.orders[at(tail)]["next"] = slot
         return
     queue["head"] = slot
     words = n_levels >> 6
@@ -123,18 +124,18 @@ def empty(book: Book, side: int, level: int) -> None:
 @inlined
 def unlink(book: Book, slot: int) -> None:
     """Take an order out of the queue of its level."""
-    order = book.orders[slot]
-    side = np.int64(order["side"])
-    level = level_of(book, side, np.int64(order["price"]))
+    order = book.orders[at(slot)]
+    side = i64(order["side"])
+    level = level_of(book, side, i64(order["price"]))
     queue = book.levels[side * (book.levels.shape[0] >> 1) + level]
-    after, before = np.int64(order["next"]), np.int64(order["prev"])
+    after, before = i64(order["next"]), i64(order["prev"])
     queue["quantity"] -= order["quantity"]
     if before >= 0:
-        book.orders[before]["next"] = after
+        book.orders[at(before)]["next"] = after
     else:
         queue["head"] = after
     if after >= 0:
-        book.orders[after]["prev"] = before
+        book.orders[at(after)]["prev"] = before
     else:
         queue["tail"] = before
         if before < 0:
@@ -144,14 +145,14 @@ def unlink(book: Book, slot: int) -> None:
 @kernel
 def append_far(book: Book, slot: int) -> None:
     """Put an order at the end of the list of orders outside the window."""
-    order = book.orders[slot]
-    side = np.int64(order["side"])
+    order = book.orders[at(slot)]
+    side = i64(order["side"])
     tail = book.head[FAR_TAIL + side]
     order["state"] = FAR
     order["next"] = -1
     order["prev"] = tail
     if tail >= 0:
-        book.orders[tail]["next"] = slot
+        book.orders[at(tail)]["next"] = slot
     else:
         book.head[FAR_HEAD + side] = slot
     book.head[FAR_TAIL + side] = slot
@@ -161,15 +162,15 @@ def append_far(book: Book, slot: int) -> None:
 @kernel
 def unlink_far(book: Book, slot: int) -> None:
     """Take an order out of the list of orders outside the window."""
-    order = book.orders[slot]
-    side = np.int64(order["side"])
-    after, before = np.int64(order["next"]), np.int64(order["prev"])
+    order = book.orders[at(slot)]
+    side = i64(order["side"])
+    after, before = i64(order["next"]), i64(order["prev"])
     if before >= 0:
-        book.orders[before]["next"] = after
+        book.orders[at(before)]["next"] = after
     else:
         book.head[FAR_HEAD + side] = after
     if after >= 0:
-        book.orders[after]["prev"] = before
+        book.orders[at(after)]["prev"] = before
     else:
         book.head[FAR_TAIL + side] = before
     book.head[FAR_COUNT + side] -= 1
@@ -181,22 +182,22 @@ def move_level(book: Book, side: int, source: int, target: int) -> None:
     n_levels = book.levels.shape[0] >> 1
     words = n_levels >> 6
     start = side * (words + (words >> 6))
-    old = book.levels[side * n_levels + source]
+    old = book.levels[at(side * n_levels + source)]
     head, tail, quantity = old["head"], old["tail"], old["quantity"]
     old["head"] = -1
     old["tail"] = -1
     old["quantity"] = 0
     unmark(book.bits, start, words, source)
     if 0 <= target < n_levels:
-        new = book.levels[side * n_levels + target]
+        new = book.levels[at(side * n_levels + target)]
         new["head"] = head
         new["tail"] = tail
         new["quantity"] = quantity
         mark(book.bits, start, words, target)
         return
-    slot = np.int64(head)
+    slot = i64(head)
     while slot >= 0:
-        after = np.int64(book.orders[slot]["next"])
+        after = i64(book.orders[at(slot)]["next"])
         append_far(book, slot)
         slot = after
 
@@ -222,8 +223,8 @@ def slide(book: Book, base: int) -> None:
         book.head[BEST + side] = next_level(book, side, ZERO)
         slot = book.head[FAR_HEAD + side]
         while slot >= 0:
-            after = np.int64(book.orders[slot]["next"])
-            level = level_of(book, side, np.int64(book.orders[slot]["price"]))
+            after = i64(book.orders[at(slot)]["next"])
+            level = level_of(book, side, i64(book.orders[at(slot)]["price"]))
             if 0 <= level < n_levels:
                 unlink_far(book, slot)
                 append(book, side, level, slot)
@@ -236,7 +237,7 @@ def last_level(book: Book, side: int, level: int) -> int:
     words = book.levels.shape[0] >> 7
     start = side * (words + (words >> 6))
     while level >= 0:
-        bits = book.bits[start + (level >> 6)] & (ALL >> np.uint64(63 - (level & 63)))
+        bits = book.bits[at(start + (level >> 6))] & (ALL >> np.uint64(63 - (level & 63)))
         if bits != 0:
             return (level & ~63) + 63 - leading_zeros(bits)
         level = (level & ~63) - 1
@@ -249,10 +250,10 @@ def best_far(book: Book, side: int) -> int:
     best = 0
     slot = book.head[FAR_HEAD + side]
     while slot >= 0:
-        price = np.int64(book.orders[slot]["price"])
+        price = i64(book.orders[at(slot)]["price"])
         if best == 0 or ((price > best) if side == BUY else (price < best)):
             best = price
-        slot = book.orders[slot]["next"]
+        slot = book.orders[at(slot)]["next"]
     return best
 
 
@@ -276,9 +277,9 @@ def is_empty(book: Book) -> bool:
 @inlined
 def rest(book: Book, slot: int) -> None:
     """Queue an order at its price: in the window, which may slide for it, or in the far list."""
-    order = book.orders[slot]
-    side = np.int64(order["side"])
-    level = level_of(book, side, np.int64(order["price"]))
+    order = book.orders[at(slot)]
+    side = i64(order["side"])
+    level = level_of(book, side, i64(order["price"]))
     if 0 <= level < book.levels.shape[0] >> 1:
         append(book, side, level, slot)
     else:
@@ -288,11 +289,11 @@ def rest(book: Book, slot: int) -> None:
 @kernel
 def rest_outside(book: Book, slot: int, level: int) -> None:
     """Queue an order whose price lies outside the window: better than all of it, or worse."""
-    order = book.orders[slot]
-    side = np.int64(order["side"])
+    order = book.orders[at(slot)]
+    side = i64(order["side"])
     n_levels = book.levels.shape[0] >> 1
     if level < 0 or is_empty(book):
-        price = np.int64(order["price"])
+        price = i64(order["price"])
         slide(book, price - (n_levels >> 1))
         append(book, side, level_of(book, side, price), slot)
     else:
