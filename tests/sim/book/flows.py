@@ -7,7 +7,7 @@ import numpy as np
 from sim.actions import Reject
 from sim.book.book import OrderBook, fee_units, new_messages
 from sim.book.layout import (
-    ACCOUNT,
+    FAR_COUNT,
     FEES,
     HALT_WANTED,
     LAST_PRICE,
@@ -155,6 +155,7 @@ class Pair:
         return prints
 
     def compare(self, asked, messages, answers, prints):
+        slow = self.slow
         got = list(
             zip(
                 messages["code"].tolist(),
@@ -163,22 +164,21 @@ class Pair:
                 strict=True,
             )
         )
-        if got != answers or prints.tolist() != self.slow.tape:
-            at = next((i for i, pair in enumerate(zip(got, answers)) if pair[0] != pair[1]), None)
-            told = [list(line) for line in prints.tolist()]
-            line = next(
-                (i for i, (a, b) in enumerate(zip(prints.tolist(), self.slow.tape)) if a != b),
-                min(len(told), len(self.slow.tape)),
-            )
-            first = at
-            if line < max(len(told), len(self.slow.tape)):
-                where = [tape[line][0] for tape in (told, self.slow.tape) if line < len(tape)]
-                first = min([*where, *([] if at is None else [at])])
-            raise AssertionError(
-                f"message {first}: {asked[first]}\nkernel {got[first]} reference {answers[first]}\n"
-                f"kernel's tape {[t for t in prints.tolist() if t[0] == first]}\n"
-                f"reference's   {[t for t in self.slow.tape if t[0] == first]}"
-            )
+        told = prints.tolist()
+        if got == answers and told == slow.tape:
+            return
+        wrong = [i for i, answer in enumerate(answers) if got[i] != answer]
+        for line in range(max(len(told), len(slow.tape))):
+            pair = [tape[line] for tape in (told, slow.tape) if line < len(tape)]
+            if len(pair) == 1 or pair[0] != pair[1]:
+                wrong.append(min(pair)[0])
+                break
+        first = min(wrong)
+        raise AssertionError(
+            f"message {first}: {asked[first]}\nkernel {got[first]} reference {answers[first]}\n"
+            f"kernel's tape {[line for line in told if line[0] == first]}\n"
+            f"reference's   {[line for line in slow.tape if line[0] == first]}"
+        )
 
     def compare_state(self):
         book, slow = self.book, self.slow
@@ -192,10 +192,10 @@ class Pair:
         )  # fmt: skip
         for side in range(2):
             queue = book.queue(side)
-            near = [queue[name].tolist() for name in ("id", "price", "quantity", "hidden", "account")]
-            far = head[6 + side]  # in the order of arrival: compare those by price, keeping it
-            rows = list(zip(*near, strict=True))
-            split = len(rows) - int(far)
+            words = ("id", "price", "quantity", "hidden", "account")
+            rows = list(zip(*(queue[name].tolist() for name in words), strict=True))
+            # behind the window the older is first at each price, but the prices have no order
+            split = len(rows) - int(head[FAR_COUNT + side])
             rows[split:] = sorted(rows[split:], key=lambda row: row[1] * (2 * side - 1))
             assert rows == slow.queue(side)
         if book.state.accounts.shape[0]:
@@ -203,9 +203,9 @@ class Pair:
             assert accounts.tolist() == list(
                 zip(slow.cash, slow.lots, slow.cash_held, slow.lots_held, strict=True)
             )
-            assert accounts.dtype == ACCOUNT
-            assert accounts["cash"].sum() + accounts["cash_reserved"].sum() + head[FEES] == (
-                self.wealth[0]
+            assert (
+                accounts["cash"].sum() + accounts["cash_reserved"].sum() + head[FEES]
+                == (self.wealth[0])
             )
             assert accounts["lots"].sum() + accounts["lots_reserved"].sum() == self.wealth[1]
 

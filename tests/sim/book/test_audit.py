@@ -151,7 +151,8 @@ def test_every_fault_has_a_sentence():
 def test_the_switch_checks_after_every_message():
     book = OrderBook(n_levels=N, capacity=8, checked=True)
     messages = new_messages(3)
-    messages["verb"], messages["id"], messages["quantity"], messages["price"] = LIMIT, (1, 2, 3), 5, 9
+    messages["verb"], messages["id"] = LIMIT, (1, 2, 3)
+    messages["quantity"], messages["price"] = 5, 9
     book.submit(messages[:1])
     book.state.head[N_ORDERS] += 1
     with pytest.raises(InvariantError, match="after message 0"):

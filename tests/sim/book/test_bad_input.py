@@ -256,5 +256,3 @@ def test_opening_a_book_again_forgets_everything():
     book, fresh = busy(), OrderBook(n_levels=4096, capacity=8, n_accounts=3)
     open_book(book.state)
     assert image(book) == image(fresh)
-
-

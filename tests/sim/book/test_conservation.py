@@ -18,7 +18,8 @@ from sim.errors import InvariantError
 SIZE = int(float(os.environ.get("FAULTLINE_STORM", "1e6")))
 STORMS = {
     "accounts and fees": (
-        {"n_accounts": 16, "capacity": 4096, "taker_fee_bps": 5.0, "maker_fee_bps": -2.0}, Weather(),
+        {"n_accounts": 16, "capacity": 4096, "taker_fee_bps": 5.0, "maker_fee_bps": -2.0},
+        Weather(),
     ),
     "jumps that slide the window": (
         {"n_accounts": 5, "capacity": 100, "taker_fee_bps": 3.0, "maker_fee_bps": 1.0},
@@ -39,7 +40,7 @@ def stormed(name, n, seed=1, every=100_000):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STORMS)
 def test_nothing_is_lost(name):
-    counts, book = stormed(name, SIZE, every=max(SIZE // 10, 1))
+    counts, _ = stormed(name, SIZE, every=max(SIZE // 10, 1))
     assert counts["messages"] == SIZE
     assert counts["accepted"] > SIZE // 5
     assert counts["trades"] > SIZE // 10
