@@ -4,7 +4,6 @@ import sys
 
 import numpy as np
 
-from sim.actions import Reject
 from sim.book.book import OrderBook, fee_units, new_messages
 from sim.book.layout import (
     FAR_COUNT,
@@ -198,19 +197,16 @@ class Pair:
             split = len(rows) - int(head[FAR_COUNT + side])
             rows[split:] = sorted(rows[split:], key=lambda row: row[1] * (2 * side - 1))
             assert rows == slow.queue(side)
+            heap = book.state.stops.reshape(2, -1)[side, : head[N_STOPS + side]]
+            stops = book.state.orders[heap]
+            words = ("id", "price", "quantity", "trigger", "account")
+            rows = list(zip(*(stops[name].tolist() for name in words), strict=True))
+            assert sorted(rows) == sorted(slow.waiting(side))
         if book.state.accounts.shape[0]:
             accounts = book.state.accounts
             assert accounts.tolist() == list(
                 zip(slow.cash, slow.lots, slow.cash_held, slow.lots_held, strict=True)
             )
-            assert (
-                accounts["cash"].sum() + accounts["cash_reserved"].sum() + head[FEES]
-                == (self.wealth[0])
-            )
-            assert accounts["lots"].sum() + accounts["lots_reserved"].sum() == self.wealth[1]
-
-
-def names(codes):
-    """Count messages by the name of their code."""
-    found, counts = np.unique(codes, return_counts=True)
-    return {Reject(int(code)).name: int(n) for code, n in zip(found, counts, strict=True)}
+            cash = accounts["cash"].sum() + accounts["cash_reserved"].sum()
+            lots = accounts["lots"].sum() + accounts["lots_reserved"].sum()
+            assert [cash + head[FEES], lots] == self.wealth
