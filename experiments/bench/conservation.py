@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from experiments.bench import Figure
 
@@ -15,7 +16,7 @@ def conservation() -> list[Figure]:
     from sim.book.storm import Weather, weather_the_storm
 
     figures = []
-    for name, terms, weather in (
+    storms: tuple[tuple[str, dict[str, Any], Weather], ...] = (
         (
             "accounts and fees",
             {"n_accounts": 16, "taker_fee_bps": 5.0, "maker_fee_bps": -2.0},
@@ -26,9 +27,11 @@ def conservation() -> list[Figure]:
             {"n_accounts": 5, "capacity": 100, "taker_fee_bps": 3.0, "maker_fee_bps": 1.0},
             Weather(ids=300, spread=2_000, jump=20_000),
         ),
-    ):
+    )
+    weather_the_storm(OrderBook(n_levels=4096).state, 1_000)
+    for name, terms, weather in storms:
         book = OrderBook(n_levels=4096, **terms)
-        for account in range(int(terms["n_accounts"])):
+        for account in range(terms["n_accounts"]):
             book.fund(account, 10**16, 3_000)
         begun = time.perf_counter()
         counts = weather_the_storm(book.state, MESSAGES, 1, weather, MESSAGES // CHECKS)
