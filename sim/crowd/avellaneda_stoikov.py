@@ -12,11 +12,9 @@ Sessions of length T follow one another.
 from dataclasses import dataclass
 from math import log
 
-import numpy as np
-
 from sim.book.layout import Book
 from sim.crowd.layout import SECOND, CrowdState, Kind
-from sim.crowd.making import DECAY, GAMMA, HORIZON, Maker, leave, look, quote, volatility
+from sim.crowd.making import DECAY, GAMMA, HORIZON, Maker, leave, look, quote, unit, volatility
 from sim.kernel import inlined, kernel
 
 
@@ -48,7 +46,7 @@ def act_avellaneda_stoikov(book: Book, crowd: CrowdState, i: int, now: int) -> i
     if sigma < 0.0:
         return leave(crowd, i, now)
     left = t[HORIZON] - (now / SECOND) % t[HORIZON]
-    units = crowd.members[i]["inventory"] / np.float64(t[2])
+    units = crowd.members[i]["inventory"] / unit(crowd, i)
     shift = reservation_shift(units, t[GAMMA], sigma, left)
     half = 0.5 * optimal_spread(t[GAMMA], t[DECAY], sigma, left)
     return quote(book, crowd, i, now, fair, half - shift, half + shift)

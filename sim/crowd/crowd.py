@@ -31,6 +31,7 @@ from sim.crowd.layout import (
     START_PRICE,
     TARGET,
     TARGET_TIME,
+    TERM_WORDS,
     VALUE_WORDS,
     VARIANCE_SIGMA,
     VARIANCE_SPEED,
@@ -77,12 +78,15 @@ class Crowd:
         The groups, by name.
     fundamental : Fundamental, optional
         The value that they believe in where nobody sets it from outside.
+    size_scale : float
+        Lots of the book for each lot of the groups' sizes, so that one cast serves many books.
     """
 
     def __init__(
         self,
         traders: Mapping[str, Traders],
         fundamental: Fundamental | None = None,
+        size_scale: float = 1.0,
     ) -> None:
         self.traders = dict(traders)
         for name, group in self.traders.items():
@@ -96,6 +100,8 @@ class Crowd:
                 f"a crowd needs 1 to 2^31 members and at most {MOST_SLOTS} orders, got "
                 f"{self.n_members} and {self.n_slots}; change count or slots"
             )
+        check_range("size_scale", size_scale, 0.0, 1e9, open_low=True)
+        self.size_scale = size_scale
         self.logs = (0, 0, 0)
 
     def keep_logs(self, quotes: int, arrivals: int, parents: int) -> None:
@@ -149,7 +155,7 @@ class Crowd:
             _rows(view["quotes"], QUOTE), _rows(view["arrivals"], ARRIVAL),
             _rows(view["parents"], PARENT),
             np.ascontiguousarray(world_ids, np.int64),
-            np.stack([group.row() for group in self.traders.values()]),
+            np.stack([group.row(self.size_scale) for group in self.traders.values()]),
             stream_key(seed, stream_name),
         )  # fmt: skip
         self._number()
@@ -217,6 +223,11 @@ class Crowd:
         if reach_ns is None:
             v[:, FUNDAMENTAL] = price_ticks
 
+    def keep_tape(self) -> None:
+        """Make `advance` stop when the tape is full, so that no print is lost."""
+        self.state.head[:, KEEPS_TAPE] = 1
+        self.arena.keep_as_initial()
+
     def reset(self, mask: Bool) -> None:
         """Return the worlds in the mask to where `bind` left them."""
         self.arena.reset(mask)
@@ -233,3 +244,26 @@ class Crowd:
 def _rows(buffer: F64, kind: Any) -> Rows:
     """View of a float64 field (world, words) as records (world, n)."""
     return buffer.view(kind)
+
+
+def nobody(n_worlds: int, n_prints: int) -> CrowdState:
+    """Arrays of a crowd without members, for a book that only others trade in.
+
+    Parameters
+    ----------
+    n_worlds : int
+    n_prints : int
+        Lines of the book's tape.
+
+    Returns
+    -------
+    CrowdState
+    """
+    return CrowdState(
+        np.zeros((n_worlds, HEAD_WORDS), np.int64), np.zeros((n_worlds, VALUE_WORDS)),
+        np.zeros((n_worlds, 0), MEMBER), np.zeros((n_worlds, 0), OWN),
+        np.zeros((n_worlds, 0), EVENT), np.zeros((n_worlds, 1)), np.zeros((n_worlds, 1), MESSAGE),
+        np.zeros((n_worlds, n_prints), np.int64), np.zeros((n_worlds, 1), QUOTE),
+        np.zeros((n_worlds, 1), ARRIVAL), np.zeros((n_worlds, 1), PARENT),
+        np.zeros(n_worlds, np.int64), np.zeros((1, TERM_WORDS)), np.zeros(2, np.uint64),
+    )  # fmt: skip

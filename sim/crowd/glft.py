@@ -11,11 +11,19 @@ q, tend to (their equations for the asymptotic quotes; Mathematics and Financial
 from dataclasses import dataclass
 from math import log, sqrt
 
-import numpy as np
-
 from sim.book.layout import Book
 from sim.crowd.layout import CrowdState, Kind
-from sim.crowd.making import ARRIVAL, DECAY, GAMMA, Maker, leave, look, quote, volatility
+from sim.crowd.making import (
+    ARRIVAL,
+    DECAY,
+    GAMMA,
+    Maker,
+    leave,
+    look,
+    quote,
+    unit,
+    volatility,
+)
 from sim.kernel import inlined, kernel
 
 
@@ -47,6 +55,6 @@ def act_glft(book: Book, crowd: CrowdState, i: int, now: int) -> int:
     sigma = volatility(crowd, i)
     if sigma < 0.0:
         return leave(crowd, i, now)
-    units = crowd.members[i]["inventory"] / np.float64(t[2])
+    units = crowd.members[i]["inventory"] / unit(crowd, i)
     bid, ask = asymptotic_offsets(units, t[GAMMA], t[DECAY], t[ARRIVAL], sigma)
     return quote(book, crowd, i, now, fair, bid, ask)

@@ -158,7 +158,8 @@ FIRST_ACCOUNT = 19
 NO_SLOT = 20  # orders not sent because the member had no slot left
 BOUGHT, SOLD = 21, 22  # lots traded by aggressive buyers and sellers
 N_PARENTS = 23
-HEAD_WORDS = 24
+MAKER_OFF = 24  # 1: makers do not withdraw, whatever their terms say
+HEAD_WORDS = 32
 
 # words of `values`
 FUNDAMENTAL = 0  # ticks, at FUNDAMENTAL_TIME
@@ -185,6 +186,7 @@ REACTS = 5  # 1: wakes when it hears of a fill
 FIRST_WAKE = 6  # seconds over which first wakes are spread
 LATENCY, LATENCY_SIGMA = 7, 8  # seconds (median), standard deviation of its logarithm
 START_WAKE = 9  # seconds before which it does not wake
+ROUND = 10  # share of sizes that are rounded to one significant digit
 OWN_TERMS = 12
 TERM_WORDS = 96
 

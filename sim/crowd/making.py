@@ -29,9 +29,9 @@ from sim.crowd.desk import (
     send,
     ticks,
 )
-from sim.crowd.layout import OWN_TERMS, SECOND, CrowdState
+from sim.crowd.layout import MAKER_OFF, OWN_TERMS, SECOND, SIZE_A, CrowdState
 from sim.crowd.trader import Traders
-from sim.kernel import kernel
+from sim.kernel import inlined, kernel
 from sim.streams import normal_quantile
 from sim.terms import check_range
 
@@ -39,7 +39,7 @@ GAMMA, DECAY, ARRIVAL, SIGMA = OWN_TERMS, OWN_TERMS + 1, OWN_TERMS + 2, OWN_TERM
 HORIZON, LIMIT, FOLLOW, NOISE = OWN_TERMS + 4, OWN_TERMS + 5, OWN_TERMS + 6, OWN_TERMS + 7
 HALF_LIFE, WITHDRAW, CALM, WIDEST = OWN_TERMS + 8, OWN_TERMS + 9, OWN_TERMS + 10, OWN_TERMS + 11
 TOLERANCE, LEAST, LEVELS, GROWTH = OWN_TERMS + 12, OWN_TERMS + 13, OWN_TERMS + 14, OWN_TERMS + 15
-WIDTH_SHAPE = OWN_TERMS + 16
+WIDTH_SHAPE, DEEPER = OWN_TERMS + 16, OWN_TERMS + 17
 # words of a member's memory
 WIDTH, VARIANCE, FAIR, SINCE, BID, ASK, AWAY = 0, 1, 2, 3, 4, 5, 6
 MEMORY = 7
@@ -69,6 +69,7 @@ class Maker(Traders):
     calm: float = 6.0  # measured over usual volatility at which it leaves
     widest: float = 1.0  # widths lie between 1 and this
     width_shape: float = 1.0  # widths are widest^(u^shape), u uniform; 1: log-uniform
+    deeper: float = 0.0  # sizes grow as width to this power
     tolerance: float = 0.25  # share of its half spread by which quotes may be off
     least_half_spread_bps: float = 0.0
     levels: int = 1  # orders a side
@@ -90,6 +91,7 @@ class Maker(Traders):
         for name in ("widest", "growth"):
             check_range(name, getattr(self, name), 1.0, 1e4)
         check_range("width_shape", self.width_shape, 0.0, 100.0)
+        check_range("deeper", self.deeper, 0.0, 10.0)
 
     @property
     def mean_gap(self) -> float:
@@ -102,7 +104,7 @@ class Maker(Traders):
             self.risk_aversion, self.decay, self.arrival, self.sigma_bps, self.horizon,
             self.inventory_limit, self.follow, self.noise_bps * BP, self.half_life, self.withdraw,
             self.calm, self.widest, self.tolerance, self.least_half_spread_bps, self.levels,
-            self.growth, self.width_shape,
+            self.growth, self.width_shape, self.deeper,
         ]  # fmt: skip
 
 
@@ -139,12 +141,20 @@ def volatility(crowd: CrowdState, i: int) -> float:
     """Volatility by which a maker quotes, in basis points per root second; -1: it stays away."""
     member = crowd.members[i]
     t = crowd.terms[member["group"]]
-    if t[WITHDRAW] == 0.0:
+    if t[WITHDRAW] == 0.0 or crowd.head[MAKER_OFF] != 0:
         return t[SIGMA]
     sigma = sqrt(crowd.memory[member["memory"] + VARIANCE])
     if sigma > t[CALM] * t[SIGMA]:
         return -1.0
     return max(sigma, t[SIGMA])
+
+
+@inlined
+def unit(crowd: CrowdState, i: int) -> float:
+    """Lots in which a maker counts its inventory: of a typical order of its own."""
+    member = crowd.members[i]
+    t = crowd.terms[member["group"]]
+    return t[SIZE_A] * crowd.memory[member["memory"] + WIDTH] ** t[DEEPER]
 
 
 @kernel
@@ -156,15 +166,17 @@ def place(
     group = np.int64(member["group"])
     t = crowd.terms[group]
     held = member["inventory"] if side == BUY else -member["inventory"]
-    if t[WITHDRAW] != 0.0 and held >= t[LIMIT] * t[2]:
+    stays = t[WITHDRAW] == 0.0 or crowd.head[MAKER_OFF] != 0
+    if held >= t[LIMIT] * unit(crowd, i) and not stays:
         return
+    depth = crowd.memory[member["memory"] + WIDTH] ** t[DEEPER]
     scale = 1.0
     for level in range(np.int64(t[LEVELS])):
         u, v, _, _ = four(crowd, i, 2 + 2 * level + side)
         price = ticks(target)
         if touch > 0:
             price = min(price, touch - 1) if side == BUY else max(price, touch + 1)
-        lots = np.int64(max(scale * lots_of(crowd, group, u, v), 1.0))
+        lots = np.int64(max(scale * depth * lots_of(crowd, group, u, v), 1.0))
         if price > 0:
             send(crowd, i, now, side, price, lots, POST_ONLY)
         target += -step * scale if side == BUY else step * scale
