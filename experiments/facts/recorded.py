@@ -14,8 +14,8 @@ Columns = dict[str, Any]
 _LOBSTER_TICK = 100  # 1/10,000 USD: prices are on a grid of one cent
 _LOBSTER_DISTANCES = 60  # cents behind the touch
 _DEPTH_EVERY = 1.0  # s
-_BINS = 200
-_BIN_BPS = 0.05  # of the mid, width of a bin of distance
+_BINS = 100
+_BIN_BPS = 0.2  # of the mid, width of a bin of distance
 
 
 def recorded(folder: Path) -> list[tuple[str, Path]]:

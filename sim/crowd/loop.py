@@ -15,8 +15,8 @@ find room on the heap (notices that do not are told at once, and counted).
 import numpy as np
 
 from sim.actions import Reject
+from sim.book.ladder import price_of
 from sim.book.layout import (
-    BASE,
     BEST,
     N_ORDERS,
     N_PRINTS,
@@ -29,7 +29,7 @@ from sim.book.matching import process
 from sim.book.registry import find
 from sim.crowd.act import act
 from sim.crowd.chance import four, lognormal_of, wait
-from sim.crowd.desk import BUY, CROWD_ID, MOST_SLOTS, free_own
+from sim.crowd.desk import BUY, CROWD_ID, MOST_SLOTS, SELL, free_own
 from sim.crowd.heap import drop, push
 from sim.crowd.layout import (
     BOUGHT,
@@ -187,11 +187,11 @@ def best_of(book: Book) -> tuple[int, int, int, int]:
     n_levels = book.levels.shape[0] >> 1
     bid, ask, bid_lots, ask_lots = ZERO, ZERO, ZERO, ZERO
     level = book.head[BEST]
-    if level >= 0:
-        bid, bid_lots = level + book.head[BASE], book.levels[level]["quantity"]
+    if level < n_levels:
+        bid, bid_lots = price_of(book, BUY, level), book.levels[level]["quantity"]
     level = book.head[BEST + 1]
     if level < n_levels:
-        ask, ask_lots = level + book.head[BASE], book.levels[n_levels + level]["quantity"]
+        ask, ask_lots = price_of(book, SELL, level), book.levels[n_levels + level]["quantity"]
     return bid, ask, bid_lots, ask_lots
 
 

@@ -97,6 +97,8 @@ class Reading:
 
     def error(self, rows: F64, statistic: Callable[[F64], float], block: int) -> float:
         """Give the standard error by the moving-block bootstrap, always with the same draws."""
+        if self.n_resamples == 0:
+            return np.nan
         return est.block_bootstrap(rows, statistic, block, n_resamples=self.n_resamples)
 
 
@@ -140,20 +142,34 @@ def _tail(horizon: float) -> Callable[[Reading], Number]:
 HORIZONS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
 
-def _gaussianity(it: Reading) -> Number:
-    """Slope of log excess kurtosis on log horizon, the kurtosis floored at 0.1."""
-    base = it.returns(1.0)
-    steps = [int(h) for h in HORIZONS if len(base) // int(h) >= FEWEST_FOR_KURTOSIS]
+def kurtosis_slope(x: F64) -> float:
+    """Slope of log excess kurtosis on log horizon, from 1 s returns (n,).
+
+    Horizons with at least 75 returns count, up to the first whose kurtosis sinks below twice the
+    error that it has for normal returns, sqrt(24 / n); NaN with fewer than three. Independent
+    heavy-tailed returns have -1.
+    """
+    steps, tall = [], []
+    for h in (int(horizon) for horizon in HORIZONS):
+        n = len(x) // h
+        kurtosis = est.moments_kurtosis(x[: n * h].reshape(n, h).sum(axis=1)) if n else np.nan
+        if n < FEWEST_FOR_KURTOSIS or not kurtosis > 2.0 * np.sqrt(24.0 / n):
+            break
+        steps.append(h)
+        tall.append(kurtosis)
     if len(steps) < 3:
-        return _absent("fewer than three horizons with enough returns", len(base))
+        return np.nan
+    return float(np.polyfit(np.log(steps), np.log(tall), 1)[0])
 
-    def slope(x: F64) -> float:
-        tall = [
-            est.moments_kurtosis(x[: len(x) // h * h].reshape(-1, h).sum(axis=1)) for h in steps
-        ]
-        return float(np.polyfit(np.log(steps), np.log(np.maximum(tall, 0.1)), 1)[0])
 
-    return _stat(it, base, slope, _root(len(base), 2 * steps[-1]))
+def _gaussianity(it: Reading) -> Number:
+    x = it.returns(1.0)
+    if len(x) < 5 * FEWEST_FOR_KURTOSIS:
+        return _absent("fewer than three horizons with enough returns", len(x))
+    value = kurtosis_slope(x)
+    if not np.isfinite(value):
+        return _absent("fewer than three horizons show an excess kurtosis", len(x))
+    return value, it.error(x, kurtosis_slope, _root(len(x), 600)), len(x), ""
 
 
 def _bounce(it: Reading) -> Number:
@@ -379,23 +395,23 @@ FLOW, BOOK, RETURNS, IMPACT = "Order flow", "Book", "Returns", "Impact"
 CATALOGUE: tuple[Spec, ...] = tuple(
     Spec(name=name, title=title, group=group, definition=words, source=source, read=read)
     for name, title, group, words, source, read in (
-        ("kurtosis_1s", "Excess kurtosis, 1 s", RETURNS,
+        ("kurtosis_1s", "Excess kurtosis at 1 s", RETURNS,
          "fourth central moment over squared variance, less 3, of 1 s log returns of the mid",
          CONT, _kurtosis(1.0)),
-        ("kurtosis_10s", "Excess kurtosis, 10 s", RETURNS,
+        ("kurtosis_10s", "Excess kurtosis at 10 s", RETURNS,
          "the same of 10 s returns", CONT, _kurtosis(10.0)),
-        ("kurtosis_60s", "Excess kurtosis, 60 s", RETURNS,
+        ("kurtosis_60s", "Excess kurtosis at 60 s", RETURNS,
          "the same of 60 s returns", CONT, _kurtosis(60.0)),
-        ("kurtosis_300s", "Excess kurtosis, 300 s", RETURNS,
+        ("kurtosis_300s", "Excess kurtosis at 300 s", RETURNS,
          "the same of 300 s returns", CONT, _kurtosis(300.0)),
-        ("tail_1s", "Tail index, 1 s", RETURNS,
+        ("tail_1s", "Tail index at 1 s", RETURNS,
          "Hill estimate of the exponent of P(|r| > x) on the largest 5% of 1 s |returns|",
          GOPI, _tail(1.0)),
-        ("tail_10s", "Tail index, 10 s", RETURNS,
+        ("tail_10s", "Tail index at 10 s", RETURNS,
          "the same of 10 s returns", GOPI, _tail(10.0)),
         ("gaussianity", "Kurtosis falls with horizon", RETURNS,
-         "slope of log excess kurtosis on log horizon, 1 s to at most 300 s, horizons with at "
-         "least 75 returns, kurtosis floored at 0.1", CONT, _gaussianity),
+         "slope of log excess kurtosis on log horizon, from 1 s until it sinks into noise or fewer "
+         "than 75 returns are left, at most 300 s", CONT, _gaussianity),
         ("bounce", "Bounce of trade prices", RETURNS,
          "lag 1 autocorrelation of log price changes from one market order to the next",
          "Roll 1984; " + CONT, _bounce),
@@ -409,9 +425,9 @@ CATALOGUE: tuple[Spec, ...] = tuple(
         ("leverage", "Leverage effect", RETURNS,
          "mean correlation of a 1 s return with the |returns| of the next 30 s",
          "Bouchaud, Matacz & Potters 2001", _leverage),
-        ("spread_bps", "Spread, mean (bps)", BOOK,
+        ("spread_bps", "Mean spread (bps)", BOOK,
          "best ask less best bid over the mid, weighted by time", BMP, _spread("bps")),
-        ("spread_ticks", "Spread, median (ticks)", BOOK,
+        ("spread_ticks", "Median spread (ticks)", BOOK,
          "median spread over the tick, weighted by time", BMP, _spread("median ticks")),
         ("spread_variation", "Spread fluctuates", BOOK,
          "standard deviation over mean of the spread, weighted by time",
@@ -466,7 +482,7 @@ def measure(record: MarketRecord, n_resamples: int = 100) -> dict[str, Fact]:
     record : MarketRecord
         Simulated or real.
     n_resamples : int
-        Of the bootstrap behind each standard error.
+        Of the bootstrap behind each standard error; 0 leaves errors out.
 
     Returns
     -------

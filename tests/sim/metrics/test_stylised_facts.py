@@ -13,7 +13,15 @@ from sim.errors import InputError
 from sim.metrics import fact_bands as bands
 from sim.metrics.fact_curves import curves, exceedance, mean_curves
 from sim.metrics.market_record import MarketRecord
-from sim.metrics.stylised_facts import CATALOGUE, Fact, combine, hump, measure, table_columns
+from sim.metrics.stylised_facts import (
+    CATALOGUE,
+    Fact,
+    combine,
+    hump,
+    kurtosis_slope,
+    measure,
+    table_columns,
+)
 
 NAMES = [spec.name for spec in CATALOGUE]
 
@@ -110,6 +118,12 @@ def test_volatility_that_clusters_is_found():
     assert facts["clustering"].low > 0.5
     assert abs(facts["return_memory"].value) < 0.02
     assert 0.05 < facts["absolute_decay"].value < 0.7
+
+
+def test_kurtosis_of_independent_returns_falls_as_one_over_the_horizon():
+    x = draws(7).laplace(size=400_000)
+    assert kurtosis_slope(x) == pytest.approx(-1.0, abs=0.1)
+    assert np.isnan(kurtosis_slope(draws(8).standard_normal(5000)))
 
 
 @pytest.mark.parametrize(
