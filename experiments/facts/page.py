@@ -185,7 +185,7 @@ def _bias(markets: Sequence[Market]) -> str:
 
 
 def _said(market: Market) -> str:
-    """What a population reproduces, misses and cannot be asked for."""
+    """Say what a population reproduces, misses and cannot be asked for."""
     yes, no, absent = (market.judged(verdict) for verdict in (True, False, None))
     kept = ", ".join(_title(fact.name).lower() for fact in yes)
     lines = [f"Reproduces {len(yes)}: {kept}." if yes else "Reproduces none."]

@@ -24,7 +24,7 @@ from sim.actions import Verb
 from sim.book.book import new_book, new_messages
 from sim.book.depth import Bids, list_bids, measure
 from sim.book.house import House, Ladder, endowment
-from sim.book.layout import FEES, ORDER, PHASE, Book, OrderState, Phase
+from sim.book.layout import BASE, FEES, ORDER, PHASE, Book, OrderState, Phase
 from sim.book.opening import aim, close_books, open_books, show_touch, warm_up
 from sim.book.rows import RESULTS, execute
 from sim.book.seat import Seats, no_crowd
@@ -178,12 +178,13 @@ class OrderBookMarket(Venue):
         self.unit = self.tick * self.lot
         self.target: F64 = np.zeros((len(self.names), n))
         books = self._allocate(world)
-        if params.interval_seconds is not None:
-            for book in books:
-                book.head[:, PHASE] = Phase.AUCTION
         self.seats = self._seats(world, books)
         self.ladders = tuple(self._ladder(world, name) for name in self.names)
         aim(self.seats, world.fundamental, self.target)
+        if params.interval_seconds is not None:
+            for k, book in enumerate(books):
+                book.head[:, PHASE] = Phase.AUCTION
+                book.head[:, BASE] = np.maximum(self.target[k] - params.n_levels // 2, 0.0)
         for k, name in enumerate(self.names):
             self._endow(world, k, name)
         self.tape = Tape(self)
@@ -236,7 +237,8 @@ class OrderBookMarket(Venue):
             books=books,
             crowds=tuple(self._crowd(world, k, name) for k, name in enumerate(self.names)),
             **{name: arena[name].view(np.int64) for name in CLOCKS},
-            mid=arena["mid"].view(np.float64), message=new_messages(1), base=self.base, tick=self.tick, lot=self.lot,
+            mid=arena["mid"].view(np.float64), message=new_messages(1),
+            base=self.base, tick=self.tick, lot=self.lot,
             quote=self.quote, custody=self.account, n_ledger=self.n_ledger,
             block_ns=round(world.block_seconds * NANO),
             slice_ns=_slice(params, world.block_seconds),

@@ -27,7 +27,7 @@ from sim.terms import check_range
 POV, SIDE, CHILD, PAUSE = OWN_TERMS, OWN_TERMS + 1, OWN_TERMS + 2, OWN_TERMS + 3
 SLICES, REGULAR = OWN_TERMS + 4, OWN_TERMS + 5
 # words of a member's memory
-LEFT, WANTED, NOW_SIDE, BEFORE, VOLUME, LINE, SENT = 0, 1, 2, 3, 4, 5, 6
+LEFT, WANTED, NOW_SIDE, BEFORE, VOLUME, LINE, LAST = 0, 1, 2, 3, 4, 5, 6
 NEVER = word(-1)
 _SIDES = {"buy": 0.0, "sell": 1.0, "random": 2.0}
 
@@ -100,15 +100,15 @@ def take_parent(crowd: CrowdState, i: int, now: int, mid: float) -> None:
 
 
 @kernel
-def close_parent(crowd: CrowdState, i: int, now: int) -> None:
-    """Write down that a parent order is done."""
+def close_parent(crowd: CrowdState, i: int) -> None:
+    """Write down that a parent order is done, as of the arrival of its last child."""
     at = crowd.members[i]["memory"]
     crowd.memory[at + WANTED] = 0.0
     line = np.int64(crowd.memory[at + LINE])
     if line >= 0:
         done = crowd.members[i]["inventory"] - np.int64(crowd.memory[at + BEFORE])
         crowd.parents[line]["done"] = done if crowd.parents[line]["side"] == BUY else -done
-        crowd.parents[line]["end"] = now
+        crowd.parents[line]["end"] = np.int64(crowd.memory[at + LAST])
 
 
 @kernel
@@ -122,7 +122,7 @@ def act_executor(book: Book, crowd: CrowdState, i: int, now: int) -> int:
     if memory[at + WANTED] == 0.0:
         take_parent(crowd, i, now, mid)
     elif memory[at + LEFT] <= 0.0:  # its last child has been heard of
-        close_parent(crowd, i, now)
+        close_parent(crowd, i)
         return now + wait(-log(v) * t[PAUSE]) if t[PAUSE] > 0.0 else NEVER
     lots = t[CHILD]
     if t[POV] > 0.0:
@@ -138,4 +138,5 @@ def act_executor(book: Book, crowd: CrowdState, i: int, now: int) -> int:
         side = BUY if memory[at + NOW_SIDE] == 0.0 else SELL
         if send(crowd, i, now, side, ZERO, whole, IOC) >= 0:
             memory[at + LEFT] -= whole
+            memory[at + LAST] = now + crowd.members[i]["latency"]
     return now + following
