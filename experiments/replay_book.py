@@ -213,7 +213,7 @@ def _say_binance(depth: "Depth", run: "LevelRun", name: str) -> None:
     from sim.book import replay_levels as became
 
     feed, touches = depth.feed, run.touches
-    rows = np.bincount(run.became, minlength=5)
+    rows = np.bincount(run.became, minlength=6)
     tick, lot = (10.0**-decimals for decimals in depth.decimals)
     first = feed.price[feed.start[0] : feed.start[1]]
     beyond = (touches[:, 0] < first.min()) | (touches[:, 2] > first.max())
