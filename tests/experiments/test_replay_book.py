@@ -198,6 +198,53 @@ def test_the_kernel_says_the_same_as_plain_python(save):
         assert plain.counts.tolist() == compiled.counts.tolist()
 
 
+@pytest.mark.parametrize("depth", [1, 2, 5, 30])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_censored_recording_of_a_known_book_never_fails(seed, depth):
+    """Whatever happens beyond the depth, the rules explain it, and nothing else happens."""
+    from censored_book import CensoredBook
+
+    from experiments.recordings.lobster import parse
+
+    truth = CensoredBook(seed, depth)
+    rows = truth.play(4000)
+    assert (truth.unseen == 0) == (depth == 30)
+    recorded = parse(pd.DataFrame(rows), "rows").recorded
+    executions = recorded.kind == replay.EXECUTE
+    executions[0] = False
+    for matching in (False, True):
+        found = drive_messages(recorded, matching)
+        marks = found.marks
+        assert not (marks & replay.FAILED).any()
+        if not matching:
+            assert ((marks & replay.AT_BEST) != 0)[executions].all()
+        # an older order that trades or leaves later would break time priority
+        heads = np.where(found.heads < replay.ANONYMOUS, found.heads, 0)
+        last = {order: row for row, order in enumerate(recorded.id.tolist())}
+        assert not any(last.get(head, -1) > row for row, head in enumerate(heads.tolist()) if head)
+        if depth == 30:  # everything is seen: only what rested before the first row is unknown
+            wrong = replay.COMPOSITION | replay.BEHIND_ANONYMOUS | replay.MISMATCHED
+            assert not (marks & (wrong | replay.REVEALED)).any()
+            assert found.counts[replay.LEVELS_VANISHED] == 0
+    n_matched = ((marks & (replay.MATCHED | replay.MATCHED_ANONYMOUS)) != 0).sum()
+    assert n_matched == executions.sum() - ((marks & replay.MISMATCHED) != 0).sum()
+    assert n_matched > 0.5 * executions.sum()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_wrong_size_at_the_touch_is_found(seed):
+    from censored_book import CensoredBook
+
+    from experiments.recordings.lobster import parse
+
+    rows = CensoredBook(seed, 3).play(300)
+    rng = np.random.default_rng(seed)
+    side = ("bid", "ask")[seed % 2]
+    rows[int(rng.integers(1, len(rows)))][f"{side}_sz1"] += 1
+    found = drive_messages(parse(pd.DataFrame(rows), "rows").recorded, matching=False)
+    assert (found.marks & replay.TOUCH_FAILED).any()
+
+
 # Binance
 
 
