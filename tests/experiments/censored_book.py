@@ -88,8 +88,14 @@ class CensoredBook:
 
     def attack(self, side: int) -> None:
         left = int(self.rng.integers(1, 12))
+        price = limit = self.best(side)[int(self.rng.integers(self.depth)) // 2]
         while left and len(self.sides[side]) > 4:
             price = self.best(side)[0]
+            if price > limit if side else price < limit:
+                order = self.take_id()
+                self.sides[1 - side][limit] = [[order, left]]
+                self.tell(1, order, left, 1 - side, limit, True)
+                return
             lots = min(left, self.sides[side][price][0][1])
             order, _ = self.remove(side, price, 0, lots)
             self.tell(4, order, lots, side, price, True)

@@ -151,6 +151,25 @@ def test_executions_out_of_turn_are_told_and_the_book_goes_on(run, save):
     assert "known orders, id, size and price: 1 of 3" in out
 
 
+def test_what_is_left_of_an_aggressive_order_comes_to_rest(run, save):
+    """A purchase of 15 at up to 103: 5 at 102, 7 at 103, and 3 become the best bid."""
+    asks = [[(102, 5), (103, 7), (104, 9)], [(103, 7), (104, 9), (105, 1)]]
+    asks.append([(104, 9), (105, 1), (106, 1)])
+    bids = [[(100, 10), (99, 20), (98, 1)], [(103, 3), (100, 10), (99, 20)]]
+    rows = [
+        lobster_row(1, 5, 0, 1, 101, -1, asks[0], bids[0]),
+        lobster_row(2, 4, 50, 5, 102, -1, asks[1], bids[0]),
+        lobster_row(2, 5, 0, 8, 103, -1, asks[1], bids[0]),
+        lobster_row(2, 4, 51, 7, 103, -1, asks[2], bids[0]),
+        lobster_row(2, 1, 9, 3, 103, 1, asks[2], bids[1]),
+    ]
+    code, out, _ = run(f"file={save(rows)}")
+    assert (code, last(out)) == (0, "4 passed, 0 failed")
+    assert "become one aggressive order, 1 in all" in out
+    assert "anonymous order: 2 of 2" in out
+    assert "became new orders: 1 of 1" in out
+
+
 def test_off_tick_prices_are_counted_and_many_of_them_refuse_the_file(run, save):
     bids = [(100, 10), (99, 20)]
     rows = [dict(TWO_LEVELS[0])]
