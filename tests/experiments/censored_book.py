@@ -88,7 +88,7 @@ class CensoredBook:
 
     def attack(self, side: int) -> None:
         left = int(self.rng.integers(1, 12))
-        price = limit = self.best(side)[int(self.rng.integers(self.depth)) // 2]
+        limit = self.best(side)[int(self.rng.integers(min(self.depth, 4))) // 2]
         while left and len(self.sides[side]) > 4:
             price = self.best(side)[0]
             if price > limit if side else price < limit:
