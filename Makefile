@@ -50,7 +50,11 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.core
+$(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
+	@$(PIP) --editable '.[bench]'
+	@touch $@ $(VENV)/.core
+
+bench: $(VENV)/.bench
 	@$(BIN)/python -m experiments.bench
 
 clean:

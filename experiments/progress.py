@@ -17,9 +17,12 @@ class Progress:
         Worlds of the run, and those that were there before it began.
     shown : bool
         False says nothing at all.
+    unit : str
+        What is counted, if not worlds.
     """
 
-    def __init__(self, total: int, done: int, shown: bool = True) -> None:
+    def __init__(self, total: int, done: int, shown: bool = True, unit: str = "worlds") -> None:
+        self._unit = unit
         self._total, self._done, self._before = total, done, done
         self._shown = shown
         self._bar: Any = None
@@ -33,7 +36,7 @@ class Progress:
             from rich.progress import Progress as Bar
 
             self._bar = Bar(
-                TextColumn("worlds"),
+                TextColumn(self._unit),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[rate]}"),
@@ -54,9 +57,9 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def advance(self, worlds: int) -> None:
-        """Count worlds that have just been finished."""
-        self._done = min(self._done + worlds, self._total)
+    def advance(self, number: int) -> None:
+        """Count what has just been finished."""
+        self._done = min(self._done + number, self._total)
         now = time.monotonic()
         rate = (self._done - self._before) / max(now - self._begun, 1e-9)
         if self._bar is not None:
@@ -67,7 +70,7 @@ class Progress:
             self._last = now
             left = (self._total - self._done) / max(rate, 1e-9)
             self.say(
-                f"{self._done:,} of {self._total:,} worlds, {_pace(rate)} a second, "
+                f"{self._done:,} of {self._total:,} {self._unit}, {_pace(rate)} a second, "
                 f"{left:,.0f} s to go"
             )
 
@@ -82,5 +85,5 @@ class Progress:
 
 
 def _pace(rate: float) -> str:
-    """Worlds per second: with a digit behind the point where there are few."""
+    """Pace per second: with a digit behind the point where there are few."""
     return f"{rate:,.0f}" if rate >= 10.0 else f"{rate:.1f}"

@@ -8,8 +8,6 @@ Invariants: the sum of all cash and collected fees is constant, and so is the su
 is ever negative; what is reserved is exactly what the live orders need.
 """
 
-import numpy as np
-
 from sim.book.layout import (
     FEE_UNIT,
     FEES,
@@ -20,7 +18,7 @@ from sim.book.layout import (
     Book,
     Side,
 )
-from sim.kernel import inlined, word
+from sim.kernel import i64, inlined, word
 
 BUY = word(Side.BUY)
 
@@ -59,7 +57,7 @@ def tie_up(book: Book, slot: int) -> None:
     mine = book.accounts[order["account"]]
     total = order["quantity"] + order["hidden"]
     if order["side"] == BUY:
-        cash = reserve_for(book, np.int64(order["price"]), total)
+        cash = reserve_for(book, i64(order["price"]), total)
         mine["cash"] -= cash
         mine["cash_reserved"] += cash
     else:
@@ -73,7 +71,7 @@ def set_free(book: Book, slot: int, lots: int) -> None:
     order = book.orders[slot]
     mine = book.accounts[order["account"]]
     if order["side"] == BUY:
-        price, total = np.int64(order["price"]), order["quantity"] + order["hidden"]
+        price, total = i64(order["price"]), order["quantity"] + order["hidden"]
         cash = reserve_for(book, price, total) - reserve_for(book, price, total - lots)
         mine["cash"] += cash
         mine["cash_reserved"] -= cash

@@ -6,8 +6,8 @@ Checks come before effects: a refused message changes nothing.
 import numpy as np
 
 from sim.actions import Reject
-from sim.book.accounts import free_value, reserve_for
-from sim.book.ladder import best_far, next_best
+from sim.book.accounts import fee_on, free_value, reserve_for
+from sim.book.ladder import best_far, is_empty, level_of, next_level, price_of
 from sim.book.layout import (
     BAND_HIGH,
     BAND_LOW,
@@ -20,6 +20,7 @@ from sim.book.layout import (
     MAX_VALUE,
     PHASE,
     SETTLES,
+    TAKER_FEE,
     Book,
     OrderState,
     OrderVerb,
@@ -28,7 +29,7 @@ from sim.book.layout import (
     Side,
     TimeInForce,
 )
-from sim.kernel import Rows, inlined, kernel, word
+from sim.kernel import Record, at, i64, inlined, kernel, word
 
 OK = word(Reject.OK)
 BUY, SELL = word(Side.BUY), word(Side.SELL)
@@ -53,28 +54,28 @@ INSUFFICIENT_BALANCE = word(Reject.INSUFFICIENT_BALANCE)
 @inlined
 def worst_price(book: Book, side: int, price: int) -> int:
     """Worst price that an order may trade at, within the bands; price 0: any."""
-    if side == BUY:
-        return book.head[BAND_HIGH] if price == 0 else min(price, book.head[BAND_HIGH])
-    return max(price, book.head[BAND_LOW])
+    low, high = book.head[BAND_LOW], book.head[BAND_HIGH]  # no branch on the side: it is a coin
+    if price == 0:
+        price = MAX_PRICE if side == BUY else 0
+    highest, lowest = min(price, high), max(price, low)
+    return highest if side == BUY else lowest
 
 
 @inlined
 def limit_level(book: Book, side: int, price: int) -> int:
-    """Worst level that an order may trade at, within window and bands; price 0: any."""
-    level = worst_price(book, side, price) - book.head[BASE]
-    if side == BUY:
-        return min(level, (book.levels.shape[0] >> 1) - 1)
-    return max(level, 0)
+    """Last level of the *other* side that an order may trade at; -1: none of the window's."""
+    level = level_of(book, 1 - side, worst_price(book, side, price))
+    return min(level, (book.levels.shape[0] >> 1) - 1)
 
 
 @inlined
-def reaches(side: int, limit: int, best: int) -> bool:
-    """Whether an order of a side with that limit meets that best level (or price)."""
-    return best <= limit if side == BUY else best >= limit
+def accepts(side: int, limit: int, price: int) -> bool:
+    """Whether an order of a side with that limit price trades at a price."""
+    return price <= limit if side == BUY else price >= limit
 
 
 @inlined
-def bad_terms(book: Book, m: Rows) -> int:
+def bad_terms(book: Book, m: Record) -> int:
     """Return why an order's words make no sense, or OK."""
     if not 1 <= m["quantity"] <= MAX_QUANTITY:
         return BAD_AMOUNT
@@ -101,7 +102,7 @@ def bad_terms(book: Book, m: Rows) -> int:
 
 
 @inlined
-def bad_time(book: Book, m: Rows) -> int:
+def bad_time(book: Book, m: Record) -> int:
     """Return why the phase or the bands refuse an order, or OK."""
     phase = book.head[PHASE]
     if phase == CLOSED:
@@ -113,7 +114,8 @@ def bad_time(book: Book, m: Rows) -> int:
         if m["verb"] == MARKET or m["tif"] == IOC or m["tif"] == FOK:
             return HALTED
         level = price - book.head[BASE]
-        if m["verb"] != STOP and not 0 <= level < book.levels.shape[0] >> 1:
+        inside = 0 <= level < book.levels.shape[0] >> 1 or is_empty(book)
+        if m["verb"] != STOP and not inside:
             return OUT_OF_BAND  # an auction is held among the prices of the window
     return OK
 
@@ -121,11 +123,10 @@ def bad_time(book: Book, m: Rows) -> int:
 @kernel
 def would_trade(book: Book, side: int, price: int) -> bool:
     """Whether a new order of that side and limit would meet an opposite order."""
-    limit = limit_level(book, side, price)
-    best = book.head[BEST + 1 - side]
-    if 0 <= best < book.levels.shape[0] >> 1:
-        return reaches(side, limit, best)
-    return book.head[FAR_COUNT + 1 - side] > 0 and reaches(side, price, best_far(book, 1 - side))
+    other = 1 - side
+    if book.head[BEST + other] < book.levels.shape[0] >> 1:
+        return book.head[BEST + other] <= limit_level(book, side, price)
+    return book.head[FAR_COUNT + other] > 0 and accepts(side, price, best_far(book, other))
 
 
 @kernel
@@ -134,19 +135,21 @@ def fillable_in(
 ) -> int:
     """Lots left of a fill-or-kill order after the orders from slot `first` on, at one price.
 
-    Negative where it would run into its owner's own order, and so could not fill.
+    Negative where it would run into its owner's own order, and so could not fill. It runs into it
+    after the visible lots before it: what icebergs hide comes up behind.
     """
-    slot = first
-    while slot >= 0 and left > 0:
-        order = book.orders[slot]
+    slot, rest, shown = first, left, 0
+    while slot >= 0 and shown < left:
+        order = book.orders[at(slot)]
         if order["price"] == price:
             if self_trade != ALLOW and order["account"] == account >= 0:
                 if self_trade == CANCEL_INCOMING:
                     return -1
             else:
-                left = max(left - order["quantity"] - order["hidden"], 0)
-        slot = np.int64(order["next"])
-    return left
+                shown += order["quantity"]
+                rest -= order["quantity"] + order["hidden"]
+        slot = i64(order["next"])
+    return max(rest, 0)
 
 
 @kernel
@@ -155,59 +158,72 @@ def next_far(book: Book, side: int, price: int) -> int:
     best = 0
     slot = book.head[FAR_HEAD + side]
     while slot >= 0:
-        other = np.int64(book.orders[slot]["price"])
+        other = i64(book.orders[at(slot)]["price"])
         if side == BUY:
             if other < price and other > best:
                 best = other
         elif other > price and (best == 0 or other < best):
             best = other
-        slot = book.orders[slot]["next"]
+        slot = book.orders[at(slot)]["next"]
     return best
+
+
+@inlined
+def cash_after(book: Book, cash: int, price: int, lots: int) -> int:
+    """Cash that is left of `cash` after a purchase and its fee; negative if it does not suffice."""
+    if lots > cash // price:
+        return -1
+    return cash - price * lots - fee_on(price * lots, book.head[TAKER_FEE])
 
 
 @kernel
 def can_fill(
     book: Book, side: int, price: int, quantity: int, account: int, self_trade: int
 ) -> bool:
-    """Whether a fill-or-kill order of limit `price` (0: any) would trade whole."""
-    left, other = quantity, 1 - side
+    """Whether a fill-or-kill order of limit `price` (0: any) would trade whole.
+
+    A market purchase must be payable too, counting the fee on what it buys at each price.
+    """
+    left, other, cash = quantity, 1 - side, 0
+    pays = book.head[SETTLES] != 0 and side == BUY and price == 0
+    if pays:
+        cash = i64(book.accounts[at(account)]["cash"])
     n_levels = book.levels.shape[0] >> 1
-    limit = limit_level(book, side, price)
-    level = book.head[BEST + other]
-    last = book.head[BASE] - 1 if side == BUY else book.head[BASE] + n_levels
-    while 0 <= level < n_levels and reaches(side, limit, level):
-        last = level + book.head[BASE]
-        first = np.int64(book.levels[other * n_levels + level]["head"])
-        left = fillable_in(book, first, last, left, account, self_trade)
-        if left <= 0:
-            return left == 0
-        level = next_best(book, other, level + 1 if side == BUY else level - 1)
-    if 0 <= level < n_levels or book.head[FAR_COUNT + other] == 0:
-        return False
-    worst = worst_price(book, side, price)
-    last = next_far(book, other, last)
-    while last != 0 and reaches(side, worst, last):
-        left = fillable_in(book, book.head[FAR_HEAD + other], last, left, account, self_trade)
-        if left <= 0:
-            return left == 0
-        last = next_far(book, other, last)
-    return False
+    limit, worst = limit_level(book, side, price), worst_price(book, side, price)
+    level, here = book.head[BEST + other], price_of(book, other, n_levels - 1)
+    while left > 0:
+        if level <= limit:
+            here = price_of(book, other, level)
+            first = i64(book.levels[at(other * n_levels + level)]["head"])
+            level = next_level(book, other, level + 1)
+        else:  # what lies behind the window, if all of the window is within the limit
+            here = next_far(book, other, here) if level >= n_levels else 0
+            if here == 0 or not accepts(side, worst, here):
+                return False
+            first = book.head[FAR_HEAD + other]
+        before = left
+        left = fillable_in(book, first, here, left, account, self_trade)
+        if pays and left >= 0:
+            cash = cash_after(book, cash, here, before - left)
+            if cash < 0:
+                return False
+    return left == 0
 
 
 @kernel
-def bad_touch(book: Book, m: Rows) -> int:
+def bad_touch(book: Book, m: Record) -> int:
     """Return why a post-only order may not rest, or a fill-or-kill order not trade, or OK."""
-    side, price = np.int64(m["side"]), np.int64(m["price"])
+    side, price = i64(m["side"]), i64(m["price"])
     if m["tif"] == POST_ONLY:
         return WOULD_TRADE if would_trade(book, side, price) else OK
-    account, rule = np.int64(m["account"]), np.int64(m["stp"])
+    account, rule = i64(m["account"]), i64(m["stp"])
     if m["tif"] == FOK and not can_fill(book, side, price, m["quantity"], account, rule):
         return NOT_FILLABLE
     return OK
 
 
 @inlined
-def cannot_pay(book: Book, m: Rows, price: int, freed: int) -> bool:
+def cannot_pay(book: Book, m: Record, price: int, freed: int) -> bool:
     """Whether the owner's free cash or lots, and `freed`, fall short of what an order needs."""
     side = m["side"]
     free = free_value(book, m["account"], side) + freed
@@ -217,9 +233,9 @@ def cannot_pay(book: Book, m: Rows, price: int, freed: int) -> bool:
 
 
 @kernel
-def cannot_replace(book: Book, m: Rows, slot: int) -> int:
+def cannot_replace(book: Book, m: Record, slot: int) -> int:
     """Return why a live order may not take a message's price and quantity, or OK."""
-    order = book.orders[slot]
+    order = book.orders[at(slot)]
     if order["account"] != m["account"]:
         return NOT_OWNER
     if order["state"] == WAITING:
@@ -230,14 +246,14 @@ def cannot_replace(book: Book, m: Rows, slot: int) -> int:
         code = bad_time(book, m)
     if code != OK:
         return code
-    price = np.int64(m["price"])
+    price = i64(m["price"])
     if book.head[PHASE] == CONTINUOUS:
         code = bad_touch(book, m)
         if code != OK:
             return code
     if book.head[SETTLES] != 0:
         total = order["quantity"] + order["hidden"]
-        old = total if m["side"] == SELL else reserve_for(book, np.int64(order["price"]), total)
+        old = total if m["side"] == SELL else reserve_for(book, i64(order["price"]), total)
         if cannot_pay(book, m, price, old):
             return INSUFFICIENT_BALANCE
     return OK

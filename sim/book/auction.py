@@ -8,11 +8,9 @@ Exchange (guide to the trading system, maximum execution volume, minimum surplus
 uniform-price batches: Budish, Cramton and Shim (2015).
 """
 
-import numpy as np
-
 from sim.book.accounts import charge, exchange, set_free
+from sim.book.ladder import level_of, price_of
 from sim.book.layout import (
-    BASE,
     BEST,
     LAST_PRICE,
     MAKER_FEE,
@@ -26,57 +24,59 @@ from sim.book.layout import (
     Side,
 )
 from sim.book.trading import drop_head, show_more, tell
-from sim.kernel import kernel, word
+from sim.kernel import at, i64, kernel, word
 
 BUY, SELL = word(Side.BUY), word(Side.SELL)
 AUCTION_TRADE = word(PrintKind.AUCTION_TRADE)
 
 
 @kernel
-def level_total(book: Book, side: int, level: int) -> int:
-    """Lots of a level with the hidden parts of its icebergs."""
+def total_at(book: Book, side: int, price: int) -> int:
+    """Lots of one side at a price of the window, with the hidden parts of its icebergs."""
     total = 0
-    slot = book.levels[side * (book.levels.shape[0] >> 1) + level]["head"]
+    level = level_of(book, side, price)
+    slot = i64(book.levels[side * (book.levels.shape[0] >> 1) + level]["head"])
     while slot >= 0:
-        total += book.orders[slot]["quantity"] + book.orders[slot]["hidden"]
-        slot = book.orders[slot]["next"]
+        total += book.orders[at(slot)]["quantity"] + book.orders[at(slot)]["hidden"]
+        slot = i64(book.orders[at(slot)]["next"])
     return total
 
 
 @kernel
 def clearing(book: Book) -> tuple[int, int]:
-    """Find the clearing level and lots of an auction held now; (-1, 0) where nothing crosses.
+    """Find the clearing price and lots of an auction held now; (0, 0) where nothing crosses.
 
     A price scan: demand at a price is what bids at or above it, supply what asks at or below it.
     """
-    high, low = book.head[BEST + BUY], book.head[BEST + SELL]
+    n_levels = book.levels.shape[0] >> 1
+    if book.head[BEST + BUY] == n_levels or book.head[BEST + SELL] == n_levels:
+        return 0, 0
+    high = price_of(book, BUY, book.head[BEST + BUY])
+    low = price_of(book, SELL, book.head[BEST + SELL])
     demand = 0
-    for level in range(low, high + 1):
-        demand += level_total(book, BUY, level)
+    for price in range(low, high + 1):
+        demand += total_at(book, BUY, price)
     supply, most, surplus = 0, 0, 0
-    first, last = -1, -1
-    for level in range(low, high + 1):
-        supply += level_total(book, SELL, level)
+    first, last = 0, 0
+    for price in range(low, high + 1):
+        supply += total_at(book, SELL, price)
         lots, gap = min(demand, supply), abs(demand - supply)
         if lots > most or (lots == most and gap < surplus):
-            most, surplus, first, last = lots, gap, level, level
+            most, surplus, first, last = lots, gap, price, price
         elif lots == most and gap == surplus:
-            last = level
-        demand -= level_total(book, BUY, level)
-    if most == 0:
-        return -1, 0
-    reference = book.head[LAST_PRICE]
-    if reference == 0:
+            last = price
+        demand -= total_at(book, BUY, price)
+    if book.head[LAST_PRICE] == 0:
         return (first + last) >> 1, most
-    return min(max(reference - book.head[BASE], first), last), most
+    return min(max(book.head[LAST_PRICE], first), last), most
 
 
 @kernel
 def fill_side(book: Book, side: int, level: int, lots: int) -> None:
     """Take lots off the first order of a level, which may be complete then."""
     queue = book.levels[side * (book.levels.shape[0] >> 1) + level]
-    slot = np.int64(queue["head"])
-    order = book.orders[slot]
+    slot = i64(queue["head"])
+    order = book.orders[at(slot)]
     queue["quantity"] -= lots
     order["quantity"] -= lots
     if order["quantity"] == 0:
@@ -89,7 +89,7 @@ def fill_side(book: Book, side: int, level: int, lots: int) -> None:
 @kernel
 def pay(book: Book, buyer: int, seller: int, price: int, lots: int) -> None:
     """Settle an auction trade between the orders in slots `buyer` and `seller`."""
-    bid, ask = book.orders[buyer], book.orders[seller]
+    bid, ask = book.orders[at(buyer)], book.orders[at(seller)]
     set_free(book, buyer, lots)
     set_free(book, seller, lots)
     value = price * lots
@@ -102,20 +102,20 @@ def pay(book: Book, buyer: int, seller: int, price: int, lots: int) -> None:
 @kernel
 def uncross(book: Book, message: int) -> int:
     """Trade what has crossed at the clearing price; return the lots traded."""
-    level, total = clearing(book)
-    price = level + book.head[BASE]
+    price, total = clearing(book)
     left = total
     n_levels = book.levels.shape[0] >> 1
     while left > 0:
         high, low = book.head[BEST + BUY], book.head[BEST + SELL]
-        buyer = np.int64(book.levels[high]["head"])
-        seller = np.int64(book.levels[n_levels + low]["head"])
-        bid, ask = book.orders[buyer], book.orders[seller]
+        buyer = i64(book.levels[at(high)]["head"])
+        seller = i64(book.levels[at(n_levels + low)]["head"])
+        bid, ask = book.orders[at(buyer)], book.orders[at(seller)]
         lots = min(min(bid["quantity"], ask["quantity"]), left)
         line = book.head[N_PRINTS]
         tell(book, AUCTION_TRADE, message, bid, ask, lots)
         if book.head[N_PRINTS] > line:
-            book.tape[line]["price"] = price
+            book.tape[at(line)]["price"] = price
+            book.tape[at(line)]["last"] = 1 if bid["quantity"] + bid["hidden"] == lots else 0
         if book.head[SETTLES] != 0:
             pay(book, buyer, seller, price, lots)
         fill_side(book, BUY, high, lots)

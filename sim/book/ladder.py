@@ -17,7 +17,8 @@ from sim.book.layout import (
     OrderState,
     Side,
 )
-from sim.kernel import U64, inlined, kernel, leading_zeros, trailing_zeros, word
+from sim.kernel import U64, at, i64, inlined, kernel, word
+from sim.machine import leading_zeros, trailing_zeros
 
 BUY, SELL = word(Side.BUY), word(Side.SELL)
 RESTING, FAR = word(OrderState.RESTING), word(OrderState.FAR)
@@ -30,18 +31,18 @@ ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 def mark(bits: U64, start: int, words: int, level: int) -> None:
     """Note that a level has orders; `start` is where the side's bits begin."""
     word = level >> 6
-    bits[start + word] |= ONE << np.uint64(level & 63)
-    bits[start + words + (word >> 6)] |= ONE << np.uint64(word & 63)
+    bits[at(start + word)] |= ONE << np.uint64(level & 63)
+    bits[at(start + words + (word >> 6))] |= ONE << np.uint64(word & 63)
 
 
 @inlined
 def unmark(bits: U64, start: int, words: int, level: int) -> None:
     """Note that a level has no orders any more."""
     word = level >> 6
-    left = bits[start + word] & ~(ONE << np.uint64(level & 63))
-    bits[start + word] = left
+    left = bits[at(start + word)] & ~(ONE << np.uint64(level & 63))
+    bits[at(start + word)] = left
     if left == 0:
-        bits[start + words + (word >> 6)] &= ~(ONE << np.uint64(word & 63))
+        bits[at(start + words + (word >> 6))] &= ~(ONE << np.uint64(word & 63))
 
 
 @inlined
@@ -50,76 +51,63 @@ def level_above(bits: U64, start: int, words: int, level: int) -> int:
     if level >= words << 6:
         return words << 6
     word = level >> 6
-    found = bits[start + word] & (ALL << np.uint64(level & 63))
+    found = bits[at(start + word)] & (ALL << np.uint64(level & 63))
     if found != 0:
         return (word << 6) + trailing_zeros(found)
     word += 1
     if word >= words:
         return words << 6
     total = word >> 6
-    found = bits[start + words + total] & (ALL << np.uint64(word & 63))
+    found = bits[at(start + words + total)] & (ALL << np.uint64(word & 63))
     while found == 0:
         total += 1
         if total >= words >> 6:
             return words << 6
-        found = bits[start + words + total]
+        found = bits[at(start + words + total)]
     word = (total << 6) + trailing_zeros(found)
-    return (word << 6) + trailing_zeros(bits[start + word])
+    return (word << 6) + trailing_zeros(bits[at(start + word)])
 
 
 @inlined
-def level_below(bits: U64, start: int, words: int, level: int) -> int:
-    """First level at or below `level` that has orders; -1 if there is none."""
-    if level < 0:
-        return -1
-    word = level >> 6
-    found = bits[start + word] & (ALL >> np.uint64(63 - (level & 63)))
-    if found != 0:
-        return (word << 6) + 63 - leading_zeros(found)
-    word -= 1
-    if word < 0:
-        return -1
-    total = word >> 6
-    found = bits[start + words + total] & (ALL >> np.uint64(63 - (word & 63)))
-    while found == 0:
-        total -= 1
-        if total < 0:
-            return -1
-        found = bits[start + words + total]
-    word = (total << 6) + 63 - leading_zeros(found)
-    return (word << 6) + 63 - leading_zeros(bits[start + word])
+def level_of(book: Book, side: int, price: int) -> int:
+    """Level of a price on a side's ladder: 0 is the best that the window has; may lie outside."""
+    span = (book.levels.shape[0] >> 1) - 1
+    return (2 * side - 1) * (price - book.head[BASE]) + (1 - side) * span
 
 
 @inlined
-def next_best(book: Book, side: int, level: int) -> int:
+def price_of(book: Book, side: int, level: int) -> int:
+    """Price in ticks of a level of a side's ladder."""
+    span = (book.levels.shape[0] >> 1) - 1
+    return book.head[BASE] + (2 * side - 1) * (level - (1 - side) * span)
+
+
+@inlined
+def next_level(book: Book, side: int, level: int) -> int:
     """First level at or behind `level`, seen from the touch, that has orders of a side."""
     words = book.levels.shape[0] >> 7
-    start = side * (words + (words >> 6))
-    if side == SELL:
-        return level_above(book.bits, start, words, level)
-    return level_below(book.bits, start, words, level)
+    return level_above(book.bits, side * (words + (words >> 6)), words, level)
 
 
 @inlined
 def append(book: Book, side: int, level: int, slot: int) -> None:
     """Put an order at the back of a level's queue."""
-    order = book.orders[slot]
+    order = book.orders[at(slot)]
     n_levels = book.levels.shape[0] >> 1
-    queue = book.levels[side * n_levels + level]
-    tail = np.int64(queue["tail"])
+    queue = book.levels[at(side * n_levels + level)]
+    tail = i64(queue["tail"])
     order["state"] = RESTING
     order["next"] = -1
     order["prev"] = tail
     queue["tail"] = slot
     queue["quantity"] += order["quantity"]
     if tail >= 0:
-        book.orders[tail]["next"] = slot
+        book.orders[at(tail)]["next"] = slot
         return
     queue["head"] = slot
     words = n_levels >> 6
     mark(book.bits, side * (words + (words >> 6)), words, level)
-    best = book.head[BEST + side]
-    if (level > best) if side == BUY else (level < best):
+    if level < book.head[BEST + side]:
         book.head[BEST + side] = level
 
 
@@ -130,24 +118,24 @@ def empty(book: Book, side: int, level: int) -> None:
     words = n_levels >> 6
     unmark(book.bits, side * (words + (words >> 6)), words, level)
     if level == book.head[BEST + side]:
-        book.head[BEST + side] = next_best(book, side, level)
+        book.head[BEST + side] = next_level(book, side, level)
 
 
 @inlined
 def unlink(book: Book, slot: int) -> None:
     """Take an order out of the queue of its level."""
-    order = book.orders[slot]
-    side = np.int64(order["side"])
-    level = order["price"] - book.head[BASE]
+    order = book.orders[at(slot)]
+    side = i64(order["side"])
+    level = level_of(book, side, i64(order["price"]))
     queue = book.levels[side * (book.levels.shape[0] >> 1) + level]
-    after, before = np.int64(order["next"]), np.int64(order["prev"])
+    after, before = i64(order["next"]), i64(order["prev"])
     queue["quantity"] -= order["quantity"]
     if before >= 0:
-        book.orders[before]["next"] = after
+        book.orders[at(before)]["next"] = after
     else:
         queue["head"] = after
     if after >= 0:
-        book.orders[after]["prev"] = before
+        book.orders[at(after)]["prev"] = before
     else:
         queue["tail"] = before
         if before < 0:
@@ -157,14 +145,14 @@ def unlink(book: Book, slot: int) -> None:
 @kernel
 def append_far(book: Book, slot: int) -> None:
     """Put an order at the end of the list of orders outside the window."""
-    order = book.orders[slot]
-    side = np.int64(order["side"])
+    order = book.orders[at(slot)]
+    side = i64(order["side"])
     tail = book.head[FAR_TAIL + side]
     order["state"] = FAR
     order["next"] = -1
     order["prev"] = tail
     if tail >= 0:
-        book.orders[tail]["next"] = slot
+        book.orders[at(tail)]["next"] = slot
     else:
         book.head[FAR_HEAD + side] = slot
     book.head[FAR_TAIL + side] = slot
@@ -174,15 +162,15 @@ def append_far(book: Book, slot: int) -> None:
 @kernel
 def unlink_far(book: Book, slot: int) -> None:
     """Take an order out of the list of orders outside the window."""
-    order = book.orders[slot]
-    side = np.int64(order["side"])
-    after, before = np.int64(order["next"]), np.int64(order["prev"])
+    order = book.orders[at(slot)]
+    side = i64(order["side"])
+    after, before = i64(order["next"]), i64(order["prev"])
     if before >= 0:
-        book.orders[before]["next"] = after
+        book.orders[at(before)]["next"] = after
     else:
         book.head[FAR_HEAD + side] = after
     if after >= 0:
-        book.orders[after]["prev"] = before
+        book.orders[at(after)]["prev"] = before
     else:
         book.head[FAR_TAIL + side] = before
     book.head[FAR_COUNT + side] -= 1
@@ -194,56 +182,66 @@ def move_level(book: Book, side: int, source: int, target: int) -> None:
     n_levels = book.levels.shape[0] >> 1
     words = n_levels >> 6
     start = side * (words + (words >> 6))
-    old = book.levels[side * n_levels + source]
+    old = book.levels[at(side * n_levels + source)]
     head, tail, quantity = old["head"], old["tail"], old["quantity"]
     old["head"] = -1
     old["tail"] = -1
     old["quantity"] = 0
     unmark(book.bits, start, words, source)
     if 0 <= target < n_levels:
-        new = book.levels[side * n_levels + target]
+        new = book.levels[at(side * n_levels + target)]
         new["head"] = head
         new["tail"] = tail
         new["quantity"] = quantity
         mark(book.bits, start, words, target)
         return
-    slot = np.int64(head)
+    slot = i64(head)
     while slot >= 0:
-        after = np.int64(book.orders[slot]["next"])
+        after = i64(book.orders[at(slot)]["next"])
         append_far(book, slot)
         slot = after
 
 
 @kernel
 def slide(book: Book, base: int) -> None:
-    """Move the window so that its level 0 stands for the price `base`, losing nobody's place."""
-    shift = base - book.head[BASE]
+    """Move the window so that it begins at the price `base`; nobody loses a place in a queue."""
     n_levels = book.levels.shape[0] >> 1
-    words = n_levels >> 6
+    up = base - book.head[BASE]
     for side in range(2):
-        start = side * (words + (words >> 6))
-        if shift > 0:  # towards lower levels: the lowest first, so that none meets another
-            level = level_above(book.bits, start, words, ZERO)
-            while level < n_levels:
-                move_level(book, side, level, level - shift)
-                level = level_above(book.bits, start, words, level + 1)
-        elif shift < 0:
-            level = level_below(book.bits, start, words, n_levels - 1)
-            while level >= 0:
-                move_level(book, side, level, level - shift)
-                level = level_below(book.bits, start, words, level - 1)
+        shift = up if side == SELL else -up  # levels move by it towards the touch
+        level = next_level(book, side, ZERO)
+        if shift < 0:
+            level = last_level(book, side, n_levels - 1)
+        while 0 <= level < n_levels:  # so that none meets another that has not moved yet
+            move_level(book, side, level, level - shift)
+            if shift < 0:
+                level = last_level(book, side, level - 1)
+            else:
+                level = next_level(book, side, level + 1)
     book.head[BASE] = base
-    book.head[BEST + BUY] = level_below(book.bits, ZERO, words, n_levels - 1)
-    book.head[BEST + SELL] = level_above(book.bits, words + (words >> 6), words, ZERO)
     for side in range(2):
+        book.head[BEST + side] = next_level(book, side, ZERO)
         slot = book.head[FAR_HEAD + side]
         while slot >= 0:
-            after = np.int64(book.orders[slot]["next"])
-            level = book.orders[slot]["price"] - base
+            after = i64(book.orders[at(slot)]["next"])
+            level = level_of(book, side, i64(book.orders[at(slot)]["price"]))
             if 0 <= level < n_levels:
                 unlink_far(book, slot)
                 append(book, side, level, slot)
             slot = after
+
+
+@kernel
+def last_level(book: Book, side: int, level: int) -> int:
+    """Last level at or before `level` that has orders of a side; -1 if there is none."""
+    words = book.levels.shape[0] >> 7
+    start = side * (words + (words >> 6))
+    while level >= 0:
+        bits = book.bits[at(start + (level >> 6))] & (ALL >> np.uint64(63 - (level & 63)))
+        if bits != 0:
+            return (level & ~63) + 63 - leading_zeros(bits)
+        level = (level & ~63) - 1
+    return -1
 
 
 @kernel
@@ -252,10 +250,10 @@ def best_far(book: Book, side: int) -> int:
     best = 0
     slot = book.head[FAR_HEAD + side]
     while slot >= 0:
-        price = np.int64(book.orders[slot]["price"])
+        price = i64(book.orders[at(slot)]["price"])
         if best == 0 or ((price > best) if side == BUY else (price < best)):
             best = price
-        slot = book.orders[slot]["next"]
+        slot = book.orders[at(slot)]["next"]
     return best
 
 
@@ -263,29 +261,40 @@ def best_far(book: Book, side: int) -> int:
 def best_price(book: Book, side: int) -> int:
     """Best price of a side in ticks; 0 if it has no orders."""
     level = book.head[BEST + side]
-    if 0 <= level < book.levels.shape[0] >> 1:
-        return level + book.head[BASE]
+    if level < book.levels.shape[0] >> 1:
+        return price_of(book, side, level)
     return best_far(book, side) if book.head[FAR_COUNT + side] > 0 else 0
 
 
-@kernel
+@inlined
+def is_empty(book: Book) -> bool:
+    """Whether no order rests, in the window or outside it; stop orders may wait."""
+    n_levels = book.levels.shape[0] >> 1
+    n_far = book.head[FAR_COUNT] + book.head[FAR_COUNT + 1]
+    return book.head[BEST] == n_levels and book.head[BEST + 1] == n_levels and n_far == 0
+
+
+@inlined
 def rest(book: Book, slot: int) -> None:
     """Queue an order at its price: in the window, which may slide for it, or in the far list."""
-    order = book.orders[slot]
-    side = np.int64(order["side"])
-    n_levels = book.levels.shape[0] >> 1
-    level = order["price"] - book.head[BASE]
-    if 0 <= level < n_levels:
+    order = book.orders[at(slot)]
+    side = i64(order["side"])
+    level = level_of(book, side, i64(order["price"]))
+    if 0 <= level < book.levels.shape[0] >> 1:
         append(book, side, level, slot)
-        return
-    nobody = (
-        book.head[BEST] < 0
-        and book.head[BEST + SELL] >= n_levels
-        and book.head[FAR_COUNT] + book.head[FAR_COUNT + 1] == 0
-    )
-    inward = level >= n_levels if side == BUY else level < 0
-    if inward or nobody:
-        slide(book, order["price"] - (n_levels >> 1))
-        append(book, side, order["price"] - book.head[BASE], slot)
+    else:
+        rest_outside(book, slot, level)
+
+
+@kernel
+def rest_outside(book: Book, slot: int, level: int) -> None:
+    """Queue an order whose price lies outside the window: better than all of it, or worse."""
+    order = book.orders[at(slot)]
+    side = i64(order["side"])
+    n_levels = book.levels.shape[0] >> 1
+    if level < 0 or is_empty(book):
+        price = i64(order["price"])
+        slide(book, price - (n_levels >> 1))
+        append(book, side, level_of(book, side, price), slot)
     else:
         append_far(book, slot)

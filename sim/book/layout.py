@@ -11,8 +11,10 @@ Prices are integer ticks and sizes integer lots. One world's book is a handful o
     accounts (account,)           of ACCOUNT: free and reserved cash and lots; may be empty
     tape     (print,)             of PRINT: trades, and what happened to orders of others
 
-Level i of the window stands for the price head[BASE] + i. Orders outside the window wait in two
-lists, one a side, in the order of their arrival; the window slides when the market comes near.
+The window covers the prices from head[BASE] on. A side's level 0 is the best price that it could
+have there: for asks the lowest price of the window, for bids the highest, so that everything below
+is written once for both sides. Orders outside the window wait in two lists, one a side, in the
+order of their arrival; the window slides when the market comes near.
 
 Invariants: a side's best level is the first with orders; a level's quantity is the sum of its
 orders' visible quantities; every live order is in the table, and in one queue, far list or heap.
@@ -175,10 +177,10 @@ PRINT = np.dtype(
 )
 
 # words of `head`; pairs are indexed by side
-BEST = 0  # level index of the best bid (-1: none), best ask (n_levels: none); near orders only
+BEST = 0  # each side's first level with orders; n_levels: none in the window
 FAR_HEAD, FAR_TAIL, FAR_COUNT = 2, 4, 6  # lists of orders outside the window
 N_STOPS = 8  # sizes of the two heaps
-BASE = 10  # price of level 0
+BASE = 10  # lowest price of the window
 FREE_SLOT = 11  # first of the chain of free slots, -1: none
 N_ORDERS = 12  # live orders, with far ones and stops
 STAMP = 13  # arrivals so far

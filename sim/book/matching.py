@@ -11,11 +11,10 @@ first. A rejected message changes nothing.
 The kernels call no allocation and know no time: whoever calls them orders the messages.
 """
 
-import numpy as np
-
 from sim.actions import Reject
 from sim.book.accounts import affordable, set_free, settle, tie_up
 from sim.book.admission import (
+    accepts,
     bad_terms,
     bad_time,
     bad_touch,
@@ -23,14 +22,14 @@ from sim.book.admission import (
     cannot_pay,
     cannot_replace,
     limit_level,
-    reaches,
     worst_price,
     would_trade,
 )
 from sim.book.auction import uncross
-from sim.book.ladder import best_far, rest, slide, unlink, unlink_far
+from sim.book.ladder import best_far, level_of, rest, slide, unlink, unlink_far
 from sim.book.layout import (
-    BASE,
+    BAND_HIGH,
+    BAND_LOW,
     BEST,
     FAR_COUNT,
     HALT_WANTED,
@@ -53,12 +52,14 @@ from sim.book.layout import (
     Side,
     TimeInForce,
 )
-from sim.book.registry import discharge, enlist, find, give_slot, take_slot
+from sim.book.registry import discharge, enlist, find, give_slot, home, take_slot
 from sim.book.stops import await_trigger, due_stop, is_reached, leave_heap
 from sim.book.trading import drop_head, remove, show_more, tell
-from sim.kernel import Rows, inlined, kernel, word
+from sim.kernel import Record, Rows, at, i64, inlined, kernel, word
+from sim.machine import prefetch
 
 ZERO = word(0)
+CACHED = 16_384  # live orders that caches hold
 OK = word(Reject.OK)
 BUY, SELL = word(Side.BUY), word(Side.SELL)
 LIMIT, MARKET = word(OrderVerb.LIMIT), word(OrderVerb.MARKET)
@@ -90,11 +91,10 @@ def bring_near(book: Book, side: int, price: int) -> bool:
     other = 1 - side
     if book.head[FAR_COUNT + other] == 0:
         return False
-    level = book.head[BEST + other]
-    if 0 <= level < book.levels.shape[0] >> 1:
+    if book.head[BEST + other] < book.levels.shape[0] >> 1:
         return False
     best = best_far(book, other)
-    if not reaches(side, worst_price(book, side, price), best):
+    if not accepts(side, worst_price(book, side, price), best):
         return False
     slide(book, best - (book.levels.shape[0] >> 2))
     return True
@@ -103,12 +103,12 @@ def bring_near(book: Book, side: int, price: int) -> bool:
 @inlined
 def fill_head(book: Book, taker_slot: int, level: int, lots: int, message: int) -> None:
     """Trade `lots` with the first order of the level that the taker meets."""
-    taker = book.orders[taker_slot]
-    side = 1 - np.int64(taker["side"])
+    taker = book.orders[at(taker_slot)]
+    side = 1 - i64(taker["side"])
     queue = book.levels[side * (book.levels.shape[0] >> 1) + level]
-    slot = np.int64(queue["head"])
-    maker = book.orders[slot]
-    price = np.int64(maker["price"])
+    slot = i64(queue["head"])
+    maker = book.orders[at(slot)]
+    price = i64(maker["price"])
     tell(book, TRADE, message, maker, taker, lots)
     book.head[LAST_PRICE] = price
     book.head[VOLUME] += lots
@@ -138,12 +138,12 @@ def trade_level(book: Book, slot: int, level: int, left: int, message: int) -> i
     int
         Lots left; negative if the order may trade no further (its owner's own order, no cash).
     """
-    taker = book.orders[slot]
-    side = 1 - np.int64(taker["side"])
+    taker = book.orders[at(slot)]
+    side = 1 - i64(taker["side"])
     place = side * (book.levels.shape[0] >> 1) + level
-    head = np.int64(book.levels[place]["head"])
+    head = i64(book.levels[at(place)]["head"])
     while left > 0 and head >= 0:
-        maker = book.orders[head]
+        maker = book.orders[at(head)]
         if taker["stp"] != ALLOW and maker["account"] == taker["account"] >= 0:
             if taker["stp"] == CANCEL_INCOMING:
                 return -left
@@ -153,13 +153,13 @@ def trade_level(book: Book, slot: int, level: int, left: int, message: int) -> i
             remove(book, head)
         else:
             lots = min(left, maker["quantity"])
-            if side == SELL and taker["price"] == 0:
-                lots = affordable(book, taker["account"], np.int64(maker["price"]), lots)
+            if taker["price"] == 0 and side == SELL:
+                lots = affordable(book, taker["account"], i64(maker["price"]), lots)
                 if lots == 0:
                     return -left
             fill_head(book, slot, level, lots, message)
             left -= lots
-        head = np.int64(book.levels[place]["head"])
+        head = i64(book.levels[at(place)]["head"])
     return left
 
 
@@ -172,30 +172,31 @@ def match(book: Book, slot: int, message: int) -> int:
     int
         1 if what is left must not rest, else 0.
     """
-    taker = book.orders[slot]
-    side = np.int64(taker["side"])
-    price = np.int64(taker["price"])
+    taker = book.orders[at(slot)]
+    side = i64(taker["side"])
+    price = i64(taker["price"])
     left = taker["quantity"]
     limit = limit_level(book, side, price)
     n_levels = book.levels.shape[0] >> 1
+    best = book.head[BEST + 1 - side]
     while left > 0:
-        best = book.head[BEST + 1 - side]
-        if not reaches(side, limit, best):
-            if 0 <= best < n_levels or not bring_near(book, side, price):
-                break
+        if best <= limit:
+            left = trade_level(book, slot, best, left, message)
+        elif best < n_levels or not bring_near(book, side, price):
+            break
+        else:
             limit = limit_level(book, side, price)
-            continue
-        left = trade_level(book, slot, best, left, message)
-    if left > 0 and price == 0 and 0 <= book.head[BEST + 1 - side] < n_levels:
+        best = book.head[BEST + 1 - side]
+    if left > 0 and price == 0 and (best < n_levels or book.head[FAR_COUNT + 1 - side] > 0):
         book.head[HALT_WANTED] = 1  # only a band can have stopped it
     taker["quantity"] = -left if left < 0 else left
     return 1 if left < 0 else 0
 
 
 @inlined
-def fill_slot(book: Book, slot: int, m: Rows) -> None:
+def fill_slot(book: Book, slot: int, m: Record) -> None:
     """Write a message's order into a slot."""
-    order = book.orders[slot]
+    order = book.orders[at(slot)]
     book.head[STAMP] += 1
     order["id"] = m["id"]
     order["quantity"] = m["quantity"]
@@ -213,7 +214,7 @@ def fill_slot(book: Book, slot: int, m: Rows) -> None:
 @inlined
 def settle_in(book: Book, slot: int) -> None:
     """Let what is left of an order rest, with its cash or lots reserved."""
-    order = book.orders[slot]
+    order = book.orders[at(slot)]
     if book.head[SETTLES] != 0:
         tie_up(book, slot)
     if order["display"] != 0 and order["quantity"] > order["display"]:
@@ -223,14 +224,14 @@ def settle_in(book: Book, slot: int) -> None:
 
 
 @inlined
-def enter(book: Book, m: Rows, message: int) -> int:
+def enter(book: Book, m: Record, message: int) -> int:
     """Take a limit or market order; return why not, or OK."""
     code = bad_time(book, m)
     if code != OK:
         return code
     may_rest = m["tif"] == GTC or m["tif"] == POST_ONLY
     continuous = book.head[PHASE] == CONTINUOUS
-    price = np.int64(m["price"])
+    price = i64(m["price"])
     if not continuous:
         pass
     elif m["tif"] == FOK or m["tif"] == POST_ONLY:
@@ -247,7 +248,7 @@ def enter(book: Book, m: Rows, message: int) -> int:
             return BOOK_FULL
     fill_slot(book, slot, m)
     barred = match(book, slot, message) if continuous else 0
-    left = book.orders[slot]["quantity"]
+    left = book.orders[at(slot)]["quantity"]
     m["filled"] = m["quantity"] - left
     m["outcome"] = FILLED if left == 0 else CANCELLED
     if slot == book.orders.shape[0] - 1:
@@ -264,16 +265,18 @@ def enter(book: Book, m: Rows, message: int) -> int:
 @kernel
 def activate(book: Book, slot: int, message: int) -> int:
     """Send a triggered stop order into the market; return the lots that are left of it."""
-    order = book.orders[slot]
+    order = book.orders[at(slot)]
     if order["state"] == WAITING:
         leave_heap(book, slot)
         tell(book, STOP_TRIGGERED, message, order, order, order["quantity"])
     if book.head[SETTLES] != 0:
         set_free(book, slot, order["quantity"])
-    side, price = np.int64(order["side"]), np.int64(order["price"])
-    dead = False
-    if order["tif"] == FOK:
-        account, rule = np.int64(order["account"]), np.int64(order["stp"])
+    side, price = i64(order["side"]), i64(order["price"])
+    dead = price != 0 and not book.head[BAND_LOW] <= price <= book.head[BAND_HIGH]
+    if dead:
+        pass
+    elif order["tif"] == FOK:
+        account, rule = i64(order["account"]), i64(order["stp"])
         dead = not can_fill(book, side, price, order["quantity"], account, rule)
     elif order["tif"] == POST_ONLY:
         dead = would_trade(book, side, price)
@@ -290,12 +293,12 @@ def activate(book: Book, slot: int, message: int) -> int:
 
 
 @kernel
-def enter_stop(book: Book, m: Rows, message: int) -> int:
+def enter_stop(book: Book, m: Record, message: int) -> int:
     """Take a stop order: it waits, or trades at once if its trigger is reached already."""
     code = bad_time(book, m)
     if code != OK:
         return code
-    price = np.int64(m["price"])
+    price = i64(m["price"])
     if book.head[SETTLES] != 0 and cannot_pay(book, m, price, ZERO):
         return INSUFFICIENT_BALANCE
     slot = take_slot(book)
@@ -305,9 +308,7 @@ def enter_stop(book: Book, m: Rows, message: int) -> int:
     enlist(book, slot)
     if book.head[SETTLES] != 0:
         tie_up(book, slot)
-    if book.head[PHASE] == CONTINUOUS and is_reached(
-        book, np.int64(m["side"]), np.int64(m["trigger"])
-    ):
+    if book.head[PHASE] == CONTINUOUS and is_reached(book, i64(m["side"]), i64(m["trigger"])):
         m["filled"] = m["quantity"] - activate(book, slot, message)
         m["outcome"] = FILLED if m["filled"] == m["quantity"] else CANCELLED
         if find(book, m["id"]) >= 0:
@@ -328,12 +329,12 @@ def release_stops(book: Book, message: int) -> None:
 
 
 @inlined
-def cancel(book: Book, m: Rows) -> int:
+def cancel(book: Book, m: Record) -> int:
     """Take a live order out; `filled` stays 0."""
     slot = find(book, m["id"])
     if slot < 0:
         return UNKNOWN_ORDER
-    if book.orders[slot]["account"] != m["account"]:
+    if book.orders[at(slot)]["account"] != m["account"]:
         return NOT_OWNER
     remove(book, slot)
     m["outcome"] = CANCELLED
@@ -341,12 +342,12 @@ def cancel(book: Book, m: Rows) -> int:
 
 
 @kernel
-def reduce(book: Book, m: Rows) -> int:
+def reduce(book: Book, m: Record) -> int:
     """Take lots off a live order, hidden ones first; it keeps its place."""
     slot = find(book, m["id"])
     if slot < 0:
         return UNKNOWN_ORDER
-    order = book.orders[slot]
+    order = book.orders[at(slot)]
     if order["account"] != m["account"]:
         return NOT_OWNER
     lots = m["quantity"]
@@ -363,15 +364,16 @@ def reduce(book: Book, m: Rows) -> int:
     order["hidden"] -= veiled
     order["quantity"] -= lots - veiled
     if order["state"] == RESTING:
-        level = order["price"] - book.head[BASE]
-        place = order["side"] * (book.levels.shape[0] >> 1) + level
-        book.levels[place]["quantity"] -= lots - veiled
+        side = i64(order["side"])
+        level = level_of(book, side, i64(order["price"]))
+        place = side * (book.levels.shape[0] >> 1) + level
+        book.levels[at(place)]["quantity"] -= lots - veiled
     m["outcome"] = AWAITING if order["state"] == WAITING else ON_BOOK
     return OK
 
 
 @kernel
-def replace(book: Book, m: Rows, message: int) -> int:
+def replace(book: Book, m: Record, message: int) -> int:
     """Give a live order a new price and quantity at the back of the queue; it may trade at once."""
     slot = find(book, m["id"])
     if slot < 0:
@@ -379,7 +381,7 @@ def replace(book: Book, m: Rows, message: int) -> int:
     code = cannot_replace(book, m, slot)
     if code != OK:
         return code
-    order = book.orders[slot]
+    order = book.orders[at(slot)]
     if book.head[SETTLES] != 0:
         set_free(book, slot, order["quantity"] + order["hidden"])
     if order["state"] == RESTING:
@@ -411,8 +413,8 @@ def change_phase(book: Book, verb: int, message: int) -> int:
     return OK
 
 
-@kernel
-def process(book: Book, m: Rows, message: int) -> None:
+@inlined
+def process(book: Book, m: Record, message: int) -> None:
     """Do what one message asks; writes its code, outcome and filled lots."""
     m["filled"] = 0
     m["outcome"] = NONE
@@ -441,6 +443,15 @@ def process(book: Book, m: Rows, message: int) -> None:
         release_stops(book, message)
 
 
+@inlined
+def look_ahead(book: Book, messages: Rows, i: int) -> None:
+    """Fetch the memory that the next messages will need: half the time of a book beyond caches."""
+    n = messages.shape[0]
+    prefetch(book.table, home(book, messages[min(i + 8, n - 1)]["id"]))
+    slot = i64(book.table[at(home(book, messages[min(i + 4, n - 1)]["id"]))])
+    prefetch(book.orders, max(slot, 0))
+
+
 @kernel
 def submit(book: Book, message: Rows) -> None:
     """Do what one message asks, in one world's book."""
@@ -459,5 +470,7 @@ def run(book: Book, messages: Rows, start: int) -> int:
     for i in range(start, messages.shape[0]):
         if book.head[N_PRINTS] + book.head[N_ORDERS] >= book.tape.shape[0] and i > start:
             return i
+        if book.head[N_ORDERS] > CACHED:
+            look_ahead(book, messages, i)
         process(book, messages[i], i)
     return messages.shape[0]

@@ -7,7 +7,7 @@ tombstones, so the table never ages. An entry is a slot alone; the id is compare
 import numpy as np
 
 from sim.book.layout import FREE_SLOT, LOW_WATER, N_ORDERS, TABLE_SHIFT, Book, OrderState
-from sim.kernel import inlined, word
+from sim.kernel import at, i64, inlined, word
 
 FREE = word(OrderState.FREE)
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: multiplicative hashing
@@ -16,7 +16,7 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: multiplica
 @inlined
 def home(book: Book, order_id: int) -> int:
     """Table index at which the search for an id starts."""
-    return np.int64((np.uint64(order_id) * GOLDEN) >> np.uint64(book.head[TABLE_SHIFT]))
+    return i64((np.uint64(order_id) * GOLDEN) >> np.uint64(book.head[TABLE_SHIFT]))
 
 
 @inlined
@@ -24,10 +24,10 @@ def find(book: Book, order_id: int) -> int:
     """Slot of a live order; -1 if there is none with that id."""
     mask = book.table.shape[0] - 1
     entry = home(book, order_id)
-    slot = np.int64(book.table[entry])
-    while slot >= 0 and book.orders[slot]["id"] != order_id:
+    slot = i64(book.table[at(entry)])
+    while slot >= 0 and book.orders[at(slot)]["id"] != order_id:
         entry = (entry + 1) & mask
-        slot = np.int64(book.table[entry])
+        slot = i64(book.table[at(entry)])
     return slot
 
 
@@ -36,7 +36,7 @@ def take_slot(book: Book) -> int:
     """Take a free slot; -1 if all are in use."""
     slot = book.head[FREE_SLOT]
     if slot >= 0:
-        book.head[FREE_SLOT] = book.orders[slot]["next"]
+        book.head[FREE_SLOT] = book.orders[at(slot)]["next"]
         return slot
     slot = book.head[LOW_WATER]
     if slot >= book.orders.shape[0] - 1:  # the last slot is for orders that never rest
@@ -48,8 +48,8 @@ def take_slot(book: Book) -> int:
 @inlined
 def give_slot(book: Book, slot: int) -> None:
     """Make a slot free again."""
-    book.orders[slot]["state"] = FREE
-    book.orders[slot]["next"] = book.head[FREE_SLOT]
+    book.orders[at(slot)]["state"] = FREE
+    book.orders[at(slot)]["next"] = book.head[FREE_SLOT]
     book.head[FREE_SLOT] = slot
 
 
@@ -57,10 +57,10 @@ def give_slot(book: Book, slot: int) -> None:
 def enlist(book: Book, slot: int) -> None:
     """Enter a new order, whose id is set, into the table."""
     mask = book.table.shape[0] - 1
-    entry = home(book, book.orders[slot]["id"])
-    while book.table[entry] >= 0:
+    entry = home(book, book.orders[at(slot)]["id"])
+    while book.table[at(entry)] >= 0:
         entry = (entry + 1) & mask
-    book.table[entry] = slot
+    book.table[at(entry)] = slot
     book.head[N_ORDERS] += 1
 
 
@@ -68,18 +68,18 @@ def enlist(book: Book, slot: int) -> None:
 def discharge(book: Book, slot: int) -> None:
     """Remove an order from the table and free its slot."""
     mask = book.table.shape[0] - 1
-    gap = home(book, book.orders[slot]["id"])
-    while book.table[gap] != slot:
+    gap = home(book, book.orders[at(slot)]["id"])
+    while book.table[at(gap)] != slot:
         gap = (gap + 1) & mask
     entry = gap
     while True:
         entry = (entry + 1) & mask
-        other = book.table[entry]
+        other = book.table[at(entry)]
         if other < 0:
             break
-        if ((entry - home(book, book.orders[other]["id"])) & mask) >= ((entry - gap) & mask):
-            book.table[gap] = other
+        if ((entry - home(book, book.orders[at(other)]["id"])) & mask) >= ((entry - gap) & mask):
+            book.table[at(gap)] = other
             gap = entry
-    book.table[gap] = -1
+    book.table[at(gap)] = -1
     give_slot(book, slot)
     book.head[N_ORDERS] -= 1

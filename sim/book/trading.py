@@ -1,26 +1,24 @@
 """What a trade does to the order that rested, and the tape that tells of it."""
 
-import numpy as np
-
 from sim.book.accounts import set_free
 from sim.book.ladder import empty, unlink, unlink_far
 from sim.book.layout import LOST_PRINTS, N_PRINTS, SETTLES, Book, OrderState
 from sim.book.registry import discharge
 from sim.book.stops import leave_heap
-from sim.kernel import Rows, inlined, kernel, word
+from sim.kernel import Record, at, i64, inlined, kernel, word
 
 RESTING, FAR = word(OrderState.RESTING), word(OrderState.FAR)
 
 
 @inlined
-def tell(book: Book, kind: int, message: int, maker: Rows, taker: Rows, lots: int) -> None:
+def tell(book: Book, kind: int, message: int, maker: Record, taker: Record, lots: int) -> None:
     """Write a line on the tape, at the price of `maker`."""
     n = book.head[N_PRINTS]
     if n >= book.tape.shape[0]:
         book.head[LOST_PRINTS] += 1
         return
     book.head[N_PRINTS] = n + 1
-    line = book.tape[n]
+    line = book.tape[at(n)]
     line["message"] = message
     line["maker"] = maker["id"]
     line["taker"] = taker["id"]
@@ -36,7 +34,7 @@ def tell(book: Book, kind: int, message: int, maker: Rows, taker: Rows, lots: in
 @kernel
 def remove(book: Book, slot: int) -> None:
     """Take a live order out of the book, and free what it had reserved."""
-    order = book.orders[slot]
+    order = book.orders[at(slot)]
     if order["state"] == RESTING:
         unlink(book, slot)
     elif order["state"] == FAR:
@@ -51,7 +49,7 @@ def remove(book: Book, slot: int) -> None:
 @inlined
 def show_more(book: Book, slot: int, side: int, level: int) -> None:
     """Show the next part of an iceberg, at the back of its level's queue."""
-    order = book.orders[slot]
+    order = book.orders[at(slot)]
     queue = book.levels[side * (book.levels.shape[0] >> 1) + level]
     order["quantity"] = min(order["hidden"], order["display"])
     order["hidden"] -= order["quantity"]
@@ -59,9 +57,9 @@ def show_more(book: Book, slot: int, side: int, level: int) -> None:
     after, tail = order["next"], queue["tail"]
     if after < 0:
         return
-    book.orders[after]["prev"] = -1
+    book.orders[at(after)]["prev"] = -1
     queue["head"] = after
-    book.orders[tail]["next"] = slot
+    book.orders[at(tail)]["next"] = slot
     order["prev"] = tail
     order["next"] = -1
     queue["tail"] = slot
@@ -71,11 +69,11 @@ def show_more(book: Book, slot: int, side: int, level: int) -> None:
 def drop_head(book: Book, side: int, level: int) -> None:
     """Take the first order, which has nothing left, out of a level's queue and out of the book."""
     queue = book.levels[side * (book.levels.shape[0] >> 1) + level]
-    slot = np.int64(queue["head"])
-    after = np.int64(book.orders[slot]["next"])
+    slot = i64(queue["head"])
+    after = i64(book.orders[at(slot)]["next"])
     queue["head"] = after
     if after >= 0:
-        book.orders[after]["prev"] = -1
+        book.orders[at(after)]["prev"] = -1
     else:
         queue["tail"] = -1
         empty(book, side, level)

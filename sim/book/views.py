@@ -1,12 +1,8 @@
 """What can be seen of a book: the touch, the levels, the orders."""
 
-import numpy as np
-
-from sim.book.ladder import best_price, level_above, level_below
-from sim.book.layout import BASE, BEST, FAR_COUNT, FAR_HEAD, LAST_PRICE, Book, Side
-from sim.kernel import I64, Rows, kernel, word
-
-BUY, SELL = word(Side.BUY), word(Side.SELL)
+from sim.book.ladder import best_price, next_level, price_of
+from sim.book.layout import BEST, FAR_COUNT, FAR_HEAD, LAST_PRICE, Book
+from sim.kernel import I64, Rows, i64, kernel
 
 
 @kernel
@@ -17,16 +13,16 @@ def touch(book: Book, out: I64) -> None:
     """
     n_levels = book.levels.shape[0] >> 1
     for side in range(2):
-        price = best_price(book, np.int64(side))
-        level, lots = price - book.head[BASE], 0
-        if price != 0 and 0 <= level < n_levels:
+        price = best_price(book, i64(side))
+        level, lots = book.head[BEST + side], 0
+        if level < n_levels:
             lots = book.levels[side * n_levels + level]["quantity"]
         elif price != 0:
-            slot = np.int64(book.head[FAR_HEAD + side])
+            slot = i64(book.head[FAR_HEAD + side])
             while slot >= 0:
                 if book.orders[slot]["price"] == price:
                     lots += book.orders[slot]["quantity"]
-                slot = np.int64(book.orders[slot]["next"])
+                slot = i64(book.orders[slot]["next"])
         out[2 * side] = price
         out[2 * side + 1] = lots
     out[4] = book.head[LAST_PRICE]
@@ -39,23 +35,18 @@ def levels_of(book: Book, side: int, prices: I64, lots: I64, orders: I64) -> int
     Levels of the window only: what rests outside it is counted by `n_far` and listed by `queue`.
     """
     n_levels = book.levels.shape[0] >> 1
-    words = n_levels >> 6
-    start = side * (words + (words >> 6))
     level, n = book.head[BEST + side], 0
-    while 0 <= level < n_levels and n < prices.shape[0]:
+    while level < n_levels and n < prices.shape[0]:
         queue = book.levels[side * n_levels + level]
-        prices[n] = level + book.head[BASE]
+        prices[n] = price_of(book, side, level)
         lots[n] = queue["quantity"]
         orders[n] = 0
-        slot = np.int64(queue["head"])
+        slot = i64(queue["head"])
         while slot >= 0:
             orders[n] += 1
-            slot = np.int64(book.orders[slot]["next"])
+            slot = i64(book.orders[slot]["next"])
         n += 1
-        if side == BUY:
-            level = level_below(book.bits, start, words, level - 1)
-        else:
-            level = level_above(book.bits, start, words, level + 1)
+        level = next_level(book, side, level + 1)
     return n
 
 
@@ -63,28 +54,23 @@ def levels_of(book: Book, side: int, prices: I64, lots: I64, orders: I64) -> int
 def queue(book: Book, side: int, out: Rows) -> int:
     """Copy a side's orders, best first and in the order in which they would trade.
 
-    The level-3 view; orders outside the window follow in the order of their arrival. Returns their
-    number, at most the length of `out`.
+    The level-3 view; orders outside the window follow, the older first at each price, but the
+    prices in no order. Returns their number, at most the length of `out`.
     """
     n_levels = book.levels.shape[0] >> 1
-    words = n_levels >> 6
-    start = side * (words + (words >> 6))
     level, n = book.head[BEST + side], 0
-    while 0 <= level < n_levels:
-        slot = np.int64(book.levels[side * n_levels + level]["head"])
+    while level < n_levels:
+        slot = i64(book.levels[side * n_levels + level]["head"])
         while slot >= 0 and n < out.shape[0]:
             out[n] = book.orders[slot]
             n += 1
-            slot = np.int64(book.orders[slot]["next"])
-        if side == BUY:
-            level = level_below(book.bits, start, words, level - 1)
-        else:
-            level = level_above(book.bits, start, words, level + 1)
-    slot = np.int64(book.head[FAR_HEAD + side])
+            slot = i64(book.orders[slot]["next"])
+        level = next_level(book, side, level + 1)
+    slot = i64(book.head[FAR_HEAD + side])
     while slot >= 0 and n < out.shape[0]:
         out[n] = book.orders[slot]
         n += 1
-        slot = np.int64(book.orders[slot]["next"])
+        slot = i64(book.orders[slot]["next"])
     return n
 
 

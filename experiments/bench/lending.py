@@ -1,11 +1,9 @@
-"""Measure speed, memory and compile time: `python -m experiments.bench [--full] [--only PART ...]`.
+"""What a stress study of a lending market costs.
 
-Each figure stands beside its bar, which is for two cores with nothing else on them. Ensembles go
-through the real engine and store, start of the workers included. The last part compares with slow,
-obvious peers in the same run: one Mesa agent per position, and a numpy scan of all positions.
+Ensembles go through the real engine and store, start of the workers included. The peers are one
+Mesa agent per position, and a numpy scan of all positions.
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -13,52 +11,18 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
 from types import TracebackType
 from typing import Any, Self
 
+from experiments.bench import Figure
+
 PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 SIZES = (64, 128, 256, 512)
 REPEATS = 5
 GROWTH = 1.1  # cost per world that still counts as not growing: repeats differ by as much
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One line of the table.
-
-    Attributes
-    ----------
-    name : str
-    value : float or None
-        None: not measurable here.
-    unit : str
-    bar : float or None
-        None: there is none.
-    at_least : bool
-        Whether the bar is a lower one.
-    note : str
-    """
-
-    name: str
-    value: float | None
-    unit: str = "s"
-    bar: float | None = None
-    at_least: bool = False
-    note: str = ""
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the bar is met; None without bar or value."""
-        if self.bar is None or self.value is None:
-            return None
-        return self.value >= self.bar if self.at_least else self.value <= self.bar
-
-
-# --- what is measured with ------------------------------------------------------------------------
 
 
 def study(*overrides: str) -> dict[str, Any]:
@@ -139,9 +103,6 @@ def play(config: dict[str, Any], n_worlds: int) -> float:
     seconds = time.process_time() - begun
     model.close()
     return seconds
-
-
-# --- figures --------------------------------------------------------------------------------------
 
 
 def ensemble(scenario: str, worlds: int, bar: float | None) -> list[Figure]:
@@ -273,6 +234,12 @@ def peers() -> list[Figure]:
     ]
 
 
+def warm_up() -> None:
+    """Compile and load the kernels of a stress study."""
+    for scenario in ("calm", "crash"):
+        play(study(f"scenario={scenario}", "hours=3"), 2)
+
+
 PARTS: dict[str, list[Callable[[], list[Figure]]]] = {
     "ensemble": [partial(ensemble, "calm", 1000, 6.0), partial(ensemble, "crash", 1000, 6.0)],
     "full": [partial(ensemble, "calm", 10_000, 60.0), partial(ensemble, "crash", 10_000, 60.0)],
@@ -281,54 +248,3 @@ PARTS: dict[str, list[Callable[[], list[Figure]]]] = {
     "start": [start_up],
     "peers": [peers],
 }
-
-
-# --- table ----------------------------------------------------------------------------------------
-
-
-def table(figures: list[Figure]) -> Any:
-    """Rich table of all figures."""
-    from rich.table import Table
-
-    made = Table(title="faultline: measured against its bars", title_justify="left")
-    made.add_column("figure")
-    made.add_column("measured", justify="right")
-    made.add_column("bar", justify="right")
-    made.add_column("met")
-    made.add_column("note")
-    for figure in figures:
-        sign = ">=" if figure.at_least else "<="
-        met = {True: "[green]yes[/]", False: "[red]no[/]", None: ""}[figure.met]
-        made.add_row(
-            figure.name,
-            "not measurable here" if figure.value is None else f"{figure.value:.3g} {figure.unit}",
-            "" if figure.bar is None else f"{sign} {figure.bar:.3g} {figure.unit}",
-            met,
-            figure.note,
-        )
-    return made
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Measure and print."""
-    from rich.console import Console
-
-    parser = argparse.ArgumentParser(prog="python -m experiments.bench", description=__doc__)
-    parser.add_argument("--full", action="store_true", help="add ensembles of 10,000 worlds")
-    parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts only")
-    chosen = parser.parse_args(arguments)
-    names = chosen.only or [name for name in PARTS if name != "full" or chosen.full]
-    console = Console()
-    with console.status("compiling and loading kernels"):
-        for scenario in ("calm", "crash"):
-            play(study(f"scenario={scenario}", "hours=3"), 2)
-    figures: list[Figure] = []
-    for name in names:
-        for measure in PARTS[name]:
-            with console.status(f"measuring: {name}"):
-                figures += measure()
-    console.print(table(figures))
-
-
-if __name__ == "__main__":
-    main()
