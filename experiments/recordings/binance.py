@@ -99,11 +99,11 @@ def parse(table: "pd.DataFrame", file: str) -> Depth:
     side = choice(table, "side", _SIDES, file)
     refuse(decimal(table, "price", file) <= 0, file, "price", "prices above 0", table)
     refuse(decimal(table, "qty", file) < 0, file, "qty", "sizes of 0 or more", table)
-    ordered(update[snapshot == 0], file, "update_id")
     if not snapshot.any():
         raise InputError(
             f"{file}: column is_snapshot must mark a snapshot to start from, got none; add one"
         )
+    ordered(update[snapshot == 0], file, "update_id")
     decimals = (
         decimals_of(decimal(table, "price", file), 0.995),
         decimals_of(decimal(table, "qty", file), 1.0),

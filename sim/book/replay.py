@@ -18,7 +18,8 @@ What the recording cannot tell, and the rule for it:
 
 `rebuild` either takes the executions off the orders that the recording names (`matching` 0), or
 turns each run of them with one time into one aggressive order, so that the book must find out by
-itself whom it meets (`matching` 1).
+itself whom it meets (`matching` 1). A new order that follows at the same time on the other side, at
+the last price or a worse one, is what was left of the aggressor: it must come to rest by itself.
 """
 
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.actions import Reject
+from sim.book.admission import reaches
 from sim.book.ladder import next_best
 from sim.book.layout import (
     BASE,
@@ -73,6 +75,7 @@ MATCHED_ANONYMOUS = 4096  # the same, but that the order is one of an anonymous 
 MISMATCHED = 8192  # the kernel printed something else
 RUN_START = 16384  # the first execution of an aggressive order
 STRANGER = 32768  # an execution of an order that the book did not know when the aggressor came
+RESTED = 65536  # what was left of an aggressive order came to rest by itself
 
 # counters
 LEVELS_SEEN, LEVELS_FAILED, LEVELS_REVEALED, LEVELS_REMEMBERED, LEVELS_VANISHED = range(5)
@@ -354,16 +357,23 @@ def end_of_run(recorded: Recording, start: int) -> int:
     """Return the row behind the executions that one aggressive order made.
 
     They have one time and one side, and lie at prices that were seen before; hidden executions may
-    lie between them.
+    lie between them. A new order behind them may be what was left of the aggressor.
     """
+    side, worst = recorded.side[start], recorded.price[start]
     end = start + 1
     i = end
     while i < recorded.kind.shape[0] and recorded.time[i] == recorded.time[start]:
         kind = recorded.kind[i]
-        if kind == EXECUTE and recorded.side[i] == recorded.side[start]:
-            if not seen(recorded, start - 1, recorded.side[i], recorded.price[i]):
+        price = recorded.price[i]
+        if kind == EXECUTE and recorded.side[i] == side:
+            if not seen(recorded, start - 1, side, price):
                 break
+            worst = min(worst, price) if side == BUY else max(worst, price)
             end = i + 1
+        elif kind == NEW and recorded.side[i] != side and i == end:
+            if reaches(1 - side, price, worst) and seen(recorded, start - 1, side, price):
+                end = i + 1
+            break
         elif kind != HIDDEN:
             break
         i += 1
@@ -435,25 +445,34 @@ def agree(book: Book, recorded: Recording, found: Findings, start: int, end: int
             found.marks[row] |= MATCHED_ANONYMOUS
         else:
             found.marks[row] |= MATCHED
-    return bool(good and line == book.head[N_PRINTS])
+    good = good and line == book.head[N_PRINTS]
+    if recorded.kind[end - 1] == NEW:
+        slot = find(book, recorded.id[end - 1])
+        good = good and slot >= 0 and book.orders[slot]["quantity"] == recorded.lots[end - 1]
+        found.marks[end - 1] |= RESTED if good else MISMATCHED
+    return bool(good)
 
 
 @kernel
 def attack(book: Book, recorded: Recording, found: Findings, start: int, end: int) -> int:
     """Plan one aggressive order for the executions in rows start .. end - 1.
 
-    Returns the worst of their prices.
+    Returns its limit: the worst of their prices, or that at which it rests.
     """
     side, total, limit = recorded.side[start], ZERO, recorded.price[start]
+    order_id, tif = TAKER + start, IOC
     for row in range(start, end):
+        price = recorded.price[row]
         if recorded.kind[row] == EXECUTE:
             total += recorded.lots[row]
-            price = recorded.price[row]
             limit = min(limit, price) if side == BUY else max(limit, price)
             if find(book, recorded.id[row]) < 0:
                 found.marks[row] |= STRANGER
+        elif recorded.kind[row] == NEW:
+            total += recorded.lots[row]
+            limit, order_id, tif = price, recorded.id[row], GTC
     found.marks[start] |= RUN_START
-    plan(found, LIMIT, 1 - side, TAKER + start, total, limit, IOC)
+    plan(found, LIMIT, 1 - side, order_id, total, limit, tif)
     return int(limit)
 
 
@@ -486,12 +505,14 @@ def rebuild(book: Book, recorded: Recording, found: Findings, matching: int) -> 
             n_saved = save(book, found, side, limit)
             mark |= carry_out(book, found)
             if not agree(book, recorded, found, row, end):
+                rest = recorded.id[end - 1]
+                if recorded.kind[end - 1] == NEW and find(book, rest) >= 0:
+                    plan(found, CANCEL, ZERO, rest, ONE, ONE, GTC)
                 bring_back(book, found, side, limit, n_saved)
                 mark |= carry_out(book, found)
                 for i in range(row, end):
-                    if recorded.kind[i] == EXECUTE:
-                        found.marks[i] |= apply(book, recorded, found, i)
-                        mark |= carry_out(book, found)
+                    found.marks[i] |= apply(book, recorded, found, i)
+                    mark |= carry_out(book, found)
         else:
             mark |= apply(book, recorded, found, row)
             mark |= carry_out(book, found)

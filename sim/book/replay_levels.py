@@ -24,7 +24,7 @@ REDUCE, REPLACE = word(OrderVerb.REDUCE), word(OrderVerb.REPLACE)
 GTC, POST_ONLY = word(TimeInForce.GOOD_TILL_CANCEL), word(TimeInForce.POST_ONLY)
 
 # what became of a row
-SET, SAME, REMOVED, NOT_THERE, REFUSED = range(5)
+WAITING, SET, SAME, REMOVED, NOT_THERE, REFUSED = range(6)
 
 
 class LevelFeed(NamedTuple):
@@ -64,13 +64,13 @@ def forget(book: Book, found: Findings) -> None:
 
 @inlined
 def change(book: Book, feed: LevelFeed, found: Findings, row: int, shrinks: bool) -> int:
-    """Plan a row's change if it makes its level smaller, or else if it does not; -1: not now."""
+    """Plan a row's change if it makes its level smaller, or else if it does not."""
     side, price, lots = feed.side[row], feed.price[row], feed.lots[row]
     order_id = 2 * price + side
     slot = find(book, order_id)
     have = book.orders[slot]["quantity"] if slot >= 0 else ZERO
     if (lots < have or lots == 0) != shrinks:
-        return -1
+        return WAITING
     if lots == have:
         return SAME if lots > 0 else NOT_THERE
     if lots == 0:
@@ -95,7 +95,7 @@ def rebuild_levels(book: Book, feed: LevelFeed, found: Findings, touches: I64) -
         Empty; its orders must hold every level.
     feed : LevelFeed
     found : Findings
-        `marks` becomes what became of each row.
+        `marks` is 0 and becomes what became of each row.
     touches : I64 (batch, 5)
         Becomes bid, lots, ask, lots and last price after each batch; 0 where there is none.
     """
@@ -105,8 +105,8 @@ def rebuild_levels(book: Book, feed: LevelFeed, found: Findings, touches: I64) -
             carry_out(book, found)
         for turn in range(2):
             for row in range(feed.start[batch], feed.start[batch + 1]):
-                done = change(book, feed, found, row, turn == 0)
-                if done >= 0:
+                if found.marks[row] == WAITING:
+                    done = change(book, feed, found, row, turn == 0)
                     refused = carry_out(book, found)
                     found.marks[row] = REFUSED if refused != 0 else done
         touch(book, touches[batch])

@@ -16,8 +16,6 @@ it.
 
 from typing import NamedTuple
 
-import numpy as np
-
 from sim.actions import Reject
 from sim.book.layout import BASE, BEST, N_PRINTS, Book, OrderVerb, Side, TimeInForce
 from sim.book.registry import find
