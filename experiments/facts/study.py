@@ -116,6 +116,13 @@ def edge(value: float) -> str:
     return number(kept if kept else 0.0).replace("-", "\u2212")
 
 
+def shown(fact: Fact) -> str:
+    """Write the value of a fact; `none` where there was nothing to measure, though data enough."""
+    if math.isfinite(fact.value):
+        return edge(fact.value)
+    return "none" if fact.is_denied else ""
+
+
 def band_text(name: str) -> str:
     """Write a band in words."""
     where = band(name)
@@ -136,7 +143,8 @@ def rows(markets: Sequence[Market]) -> dict[str, list[Any]]:
                 "low": fact.low, "high": fact.high, "n": fact.n, "n_seeds": fact.n_seeds,
                 "band_low": where.low if where else math.nan,
                 "band_high": where.high if where else math.nan,
-                "reproduces": reproduces(fact), "certain": is_certain(fact), "remark": fact.remark,
+                "reproduces": reproduces(fact), "certain": is_certain(fact),
+                "denied": fact.is_denied, "remark": fact.remark,
             }  # fmt: skip
             for key, value in row.items():
                 out.setdefault(key, []).append(value)
@@ -156,8 +164,7 @@ def printed(markets: Sequence[Market]) -> str:
         cells = ""
         for market in markets:
             fact = market.facts[name]
-            shown = edge(fact.value) if math.isfinite(fact.value) else "."
-            cells += f"{shown:>10}{marks[reproduces(fact)]}"
+            cells += f"{shown(fact) or '.':>10}{marks[reproduces(fact)]}"
         lines.append(f"{title:<{width}}  {band_text(name):<16}{cells}")
     return "\n".join(lines)
 
@@ -167,7 +174,7 @@ def sentences(market: Market) -> list[str]:
     yes, no, absent = (market.judged(verdict) for verdict in (True, False, None))
     out = [f"{market.headline()}:"]
     out.append(f"  reproduced: {', '.join(f.name for f in yes) or 'none'}")
-    missed = (f"{f.name} ({edge(f.value)}, band {band_text(f.name)})" for f in no)
+    missed = (f"{f.name} ({shown(f)}, band {band_text(f.name)})" for f in no)
     out.append(f"  missed: {', '.join(missed) or 'none'}")
     if absent:
         why = (f"{f.name} ({f.remark})" if f.remark else f.name for f in absent)
