@@ -192,6 +192,7 @@ def record(
         "depth_time": depth.time[batches] * 1e-9,
         "bid_depth": profiles[0] * lot,
         "ask_depth": profiles[1] * lot,
+        "depth_distance": np.arange(100.0),
         "order_time": np.zeros(0),
         "order_size": np.zeros(0),
         "order_distance": np.zeros(0),

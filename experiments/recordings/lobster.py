@@ -185,6 +185,7 @@ def record(table: "pd.DataFrame", path: Path) -> dict[str, Any]:
         "depth_time": seconds,
         "bid_depth": _profile(rows.levels[sampled, 0], -1),
         "ask_depth": _profile(rows.levels[sampled, 1], 1),
+        "depth_distance": np.arange(10.0),
         "order_time": time[entered],
         "order_size": rows.lots[entered].astype(np.float64),
         "order_distance": distance.astype(np.float64),

@@ -27,10 +27,9 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.actions import Reject
-from sim.book.admission import reaches
-from sim.book.ladder import next_best
+from sim.book.admission import accepts
+from sim.book.ladder import level_of, next_level, price_of
 from sim.book.layout import (
-    BASE,
     BEST,
     MESSAGE,
     N_PRINTS,
@@ -42,7 +41,7 @@ from sim.book.layout import (
 )
 from sim.book.matching import process
 from sim.book.registry import find
-from sim.kernel import I64, Rows, inlined, kernel, word
+from sim.kernel import I64, Rows, i64, inlined, kernel, word
 
 OK = word(Reject.OK)
 ZERO, ONE = word(0), word(1)
@@ -174,7 +173,7 @@ def carry_out(book: Book, found: Findings) -> int:
 def place_of(book: Book, side: int, price: int) -> int:
     """Index of a price's level in `levels`; -1 if it is outside the window."""
     n_levels = book.levels.shape[0] >> 1
-    level = price - book.head[BASE]
+    level = level_of(book, side, price)
     return side * n_levels + level if 0 <= level < n_levels else -1
 
 
@@ -196,10 +195,10 @@ def seen(recorded: Recording, row: int, side: int, price: int) -> bool:
 @kernel
 def clear_level(book: Book, found: Findings, place: int) -> None:
     """Plan to cancel all orders of a level."""
-    slot = np.int64(book.levels[place]["head"])
+    slot = i64(book.levels[place]["head"])
     while slot >= 0:
         plan(found, CANCEL, ZERO, book.orders[slot]["id"], ONE, ONE, GTC)
-        slot = np.int64(book.orders[slot]["next"])
+        slot = i64(book.orders[slot]["next"])
 
 
 @kernel
@@ -222,7 +221,7 @@ def take_off(book: Book, recorded: Recording, found: Findings, row: int) -> int:
     mark = 0
     if slot >= 0:
         order = book.orders[slot]
-        left = np.int64(order["quantity"])
+        left = i64(order["quantity"])
         if order["price"] != price or order["side"] != side:
             return FAILED
         if left == lots or (left > lots and recorded.kind[row] != DELETE):
@@ -237,7 +236,7 @@ def take_off(book: Book, recorded: Recording, found: Findings, row: int) -> int:
             plan(found, REDUCE, side, other, lots, price, GTC)
             return mark
     place = place_of(book, side, price)
-    total = np.int64(book.levels[place]["quantity"]) if place >= 0 else 0
+    total = i64(book.levels[place]["quantity"]) if place >= 0 else 0
     if total >= lots:
         aggregate(book, found, side, price, total - lots)
         return mark | COMPOSITION
@@ -252,10 +251,10 @@ def standing(book: Book, recorded: Recording, found: Findings, row: int) -> int:
     """
     side, price = recorded.side[row], recorded.price[row]
     best = book.head[BEST + side]
-    if not 0 <= best < book.levels.shape[0] >> 1 or best + book.head[BASE] != price:
+    if best >= book.levels.shape[0] >> 1 or price_of(book, side, best) != price:
         return 0
     slot = find(book, recorded.id[row])
-    head = np.int64(book.levels[place_of(book, side, price)]["head"])
+    head = i64(book.levels[place_of(book, side, price)]["head"])
     if slot < 0:
         return AT_BEST
     if slot == head:
@@ -311,27 +310,26 @@ def compare(
     `before` is the row before those that were applied since. Returns a mark.
     """
     depth, n_levels = recorded.levels.shape[2], book.levels.shape[0] >> 1
-    step = -1 if side == BUY else 1
     level, j, mark = book.head[BEST + side], ZERO, ZERO
     while j < depth:
-        wanted = recorded.levels[row, side, j, 0] - book.head[BASE]
+        wanted = level_of(book, side, recorded.levels[row, side, j, 0])
         some = recorded.levels[row, side, j, 0] != 0
-        here = 0 <= level < n_levels
+        here = level < n_levels
         if some and here and level == wanted:
             have = book.levels[side * n_levels + level]["quantity"]
             mark |= compare_level(recorded, found, before, row, side, j, have)
             if have != recorded.levels[row, side, j, 1]:
                 clear_level(book, found, side * n_levels + level)
-            level = next_best(book, side, level + step)
+            level = next_level(book, side, level + 1)
             j += 1
-        elif here and (not some or (level - wanted) * step < 0):
-            if seen(recorded, before, side, level + book.head[BASE]):
+        elif here and (not some or level < wanted):
+            if seen(recorded, before, side, price_of(book, side, level)):
                 found.counts[LEVELS_FAILED] += 1
                 mark |= FAILED | TOUCH_FAILED if j == 0 else FAILED
             else:
                 found.counts[LEVELS_VANISHED] += 1
             clear_level(book, found, side * n_levels + level)
-            level = next_best(book, side, level + step)
+            level = next_level(book, side, level + 1)
         elif some:
             mark |= compare_level(recorded, found, before, row, side, j, ZERO)
             j += 1
@@ -371,7 +369,7 @@ def end_of_run(recorded: Recording, start: int) -> int:
             worst = min(worst, price) if side == BUY else max(worst, price)
             end = i + 1
         elif kind == NEW and recorded.side[i] != side and i == end:
-            if reaches(1 - side, price, worst) and seen(recorded, start - 1, side, price):
+            if accepts(1 - side, price, worst) and seen(recorded, start - 1, side, price):
                 end = i + 1
             break
         elif kind != HIDDEN:
@@ -384,16 +382,15 @@ def end_of_run(recorded: Recording, start: int) -> int:
 def save(book: Book, found: Findings, side: int, price: int) -> int:
     """Copy a side's orders at `price` and better, in the order of their queues; return how many."""
     n_levels = book.levels.shape[0] >> 1
-    step = -1 if side == BUY else 1
     level, n = book.head[BEST + side], 0
-    limit = price - book.head[BASE]
-    while 0 <= level < n_levels and (level - limit) * step <= 0:
-        slot = np.int64(book.levels[side * n_levels + level]["head"])
+    limit = min(level_of(book, side, price), n_levels - 1)
+    while level <= limit:
+        slot = i64(book.levels[side * n_levels + level]["head"])
         while slot >= 0:
             found.saved[n] = book.orders[slot]
             n += 1
-            slot = np.int64(book.orders[slot]["next"])
-        level = next_best(book, side, level + step)
+            slot = i64(book.orders[slot]["next"])
+        level = next_level(book, side, level + 1)
     return n
 
 
@@ -401,11 +398,10 @@ def save(book: Book, found: Findings, side: int, price: int) -> int:
 def bring_back(book: Book, found: Findings, side: int, price: int, n: int) -> None:
     """Plan to undo what happened to a side's orders at `price` and better since they were saved."""
     n_levels = book.levels.shape[0] >> 1
-    step = -1 if side == BUY else 1
-    level, limit = book.head[BEST + side], price - book.head[BASE]
-    while 0 <= level < n_levels and (level - limit) * step <= 0:
+    level, limit = book.head[BEST + side], min(level_of(book, side, price), n_levels - 1)
+    while level <= limit:
         clear_level(book, found, side * n_levels + level)
-        level = next_best(book, side, level + step)
+        level = next_level(book, side, level + 1)
     for i in range(n):
         order = found.saved[i]
         plan(

@@ -7,14 +7,13 @@ that the book is never crossed in between unless it is crossed after the batch.
 
 from typing import NamedTuple
 
-import numpy as np
-
 from sim.actions import Reject
+from sim.book.ladder import next_level
 from sim.book.layout import BEST, FAR_HEAD, Book, OrderVerb, Side, TimeInForce
 from sim.book.registry import find
 from sim.book.replay import Findings, carry_out, clear_level, plan
 from sim.book.views import touch
-from sim.kernel import I64, inlined, kernel, word
+from sim.kernel import I64, i64, inlined, kernel, word
 
 OK = word(Reject.OK)
 ZERO, ONE = word(0), word(1)
@@ -52,14 +51,14 @@ def forget(book: Book, found: Findings) -> None:
     """Plan to cancel every order."""
     n_levels = book.levels.shape[0] >> 1
     for side in range(2):
-        best = book.head[BEST + side]
-        if 0 <= best < n_levels:
-            for level in range(n_levels):
-                clear_level(book, found, side * n_levels + level)
-        slot = np.int64(book.head[FAR_HEAD + side])
+        level = book.head[BEST + side]
+        while level < n_levels:
+            clear_level(book, found, side * n_levels + level)
+            level = next_level(book, side, level + 1)
+        slot = i64(book.head[FAR_HEAD + side])
         while slot >= 0:
             plan(found, CANCEL, ZERO, book.orders[slot]["id"], ONE, ONE, GTC)
-            slot = np.int64(book.orders[slot]["next"])
+            slot = i64(book.orders[slot]["next"])
 
 
 @inlined
