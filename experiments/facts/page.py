@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from html import escape
 
 from experiments.facts import figures
-from experiments.facts.study import EMBEDDED, Market, band_text, edge, shown
+from experiments.facts.populations import CHANCE
+from experiments.facts.study import EMBEDDED, Market, band_text, beyond_chance, edge, shown
 from experiments.report.page import Page, code, details, note, text
 from experiments.report.words import plural
 from sim.metrics.fact_bands import BANDS, WITHOUT_VERDICT, is_certain, reproduces
@@ -99,6 +100,9 @@ def headline(crowd: Sequence[Market], real: Sequence[Market]) -> str:
         else (f"{best.name} reproduces ")
     )
     unknown = f" ({absent} could not be measured)" if absent else ""
+    beyond = beyond_chance(best, crowd)
+    if beyond is not None and best.name != CHANCE:
+        unknown += f", {beyond} of them not by chance alone"
     words = f"It misses {_listed(missed)}." if missed else "It misses none."
     return f"{lead}{yes} of {yes + no} facts{unknown}. {words}"
 
@@ -161,11 +165,15 @@ def _matrix(markets: Sequence[Market]) -> str:
     for it in markets:
         yes, no = len(it.judged(True)), len(it.judged(False))
         totals += f"<td>{yes} of {yes + no}</td>"
+    beyond = [beyond_chance(it, markets) for it in markets]
+    foot = f'<tr><th scope="row">in the band</th><td></td>{totals}</tr>'
+    if None not in beyond:
+        cells = "".join(f"<td>{count}</td>" for count in beyond)
+        foot += f'<tr><th scope="row">and chance is not</th><td></td>{cells}</tr>'
     return (
         '<div class="table matrix" tabindex="0" role="region" aria-label="Verdicts by market">'
         f'<table><thead><tr><th scope="col">fact</th><th scope="col">band</th>{heads}</tr></thead>'
-        f'<tbody>{body}</tbody><tfoot><tr><th scope="row">in the band</th><td></td>{totals}</tr>'
-        "</tfoot></table></div>"
+        f"<tbody>{body}</tbody><tfoot>{foot}</tfoot></table></div>"
     )
 
 

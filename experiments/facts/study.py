@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.facts import recorded
-from experiments.facts.populations import Population
+from experiments.facts.populations import CHANCE, Population
 from experiments.progress import Progress
 from experiments.report.words import number
 from sim.errors import InputError
@@ -48,6 +48,18 @@ class Market:
         yes, no, absent = (len(self.judged(verdict)) for verdict in (True, False, None))
         missing = f", {absent} could not be measured" if absent else ""
         return f"{self.name} reproduces {yes} of {yes + no} facts{missing}"
+
+
+def beyond_chance(market: Market, markets: Sequence[Market]) -> int | None:
+    """Count the facts that a market reproduces and the control of pure chance does not.
+
+    None where the control was not run. A fact that chance reproduces too is no achievement.
+    """
+    control = next((it for it in markets if it.is_simulated and it.name == CHANCE), None)
+    if control is None:
+        return None
+    free = {fact.name for fact in control.judged(True)}
+    return sum(fact.name not in free for fact in market.judged(True))
 
 
 def simulated(
@@ -169,10 +181,12 @@ def printed(markets: Sequence[Market]) -> str:
     return "\n".join(lines)
 
 
-def sentences(market: Market) -> list[str]:
+def sentences(market: Market, markets: Sequence[Market]) -> list[str]:
     """Say which facts a market reproduces, which it misses, and which it cannot be asked for."""
     yes, no, absent = (market.judged(verdict) for verdict in (True, False, None))
-    out = [f"{market.headline()}:"]
+    beyond = beyond_chance(market, markets)
+    control = "" if beyond is None else f" ({beyond} that the control of pure chance does not)"
+    out = [f"{market.headline()}{control}:"]
     out.append(f"  reproduced: {', '.join(f.name for f in yes) or 'none'}")
     missed = (f"{f.name} ({shown(f)}, band {band_text(f.name)})" for f in no)
     out.append(f"  missed: {', '.join(missed) or 'none'}")
