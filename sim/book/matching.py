@@ -455,7 +455,7 @@ def look_ahead(book: Book, messages: Rows, i: int) -> None:
 @kernel
 def submit(book: Book, message: Rows) -> None:
     """Do what one message asks, in one world's book."""
-    process(book, message[0], 0)
+    process(book, message[0], ZERO)
 
 
 @kernel
