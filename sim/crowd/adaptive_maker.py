@@ -12,7 +12,7 @@ from math import ceil, floor
 
 from sim.book.ladder import best_price
 from sim.book.layout import Book
-from sim.crowd.chance import exponential_gap, four
+from sim.crowd.chance import FIRST, exponential_gap, four
 from sim.crowd.desk import BUY, GTC, SELL, call_off_all, reference, send
 from sim.crowd.layout import BOUGHT, OWN_TERMS, SOLD, CrowdState, Kind
 from sim.crowd.trader import Traders
@@ -67,9 +67,9 @@ def act_adaptive_maker(book: Book, crowd: CrowdState, i: int, now: int) -> int:
     """Replace the ladder; return when to wake again."""
     group, at = i64(crowd.members[i]["group"]), crowd.members[i]["memory"]
     t, memory = crowd.terms[group], crowd.memory
-    u, _, _, _ = four(crowd, i, 0)
+    u, _, _, _ = four(crowd, i, FIRST)
     call_off_all(crowd, i, now)
-    bid, ask = best_price(book, 0), best_price(book, 1)
+    bid, ask = best_price(book, BUY), best_price(book, SELL)
     spread = memory[at] if crowd.members[i]["draws"] > 1 else t[FIRST_SPREAD]
     if bid > 0 and ask > 0:
         spread = t[ALPHA] * (ask - bid) + (1.0 - t[ALPHA]) * spread

@@ -18,10 +18,11 @@ from sim.crowd.layout import (
     SIZE_MAX,
     CrowdState,
 )
-from sim.kernel import i64, inlined, kernel
+from sim.kernel import i64, inlined, kernel, word
 from sim.streams import normal_quantile, philox
 
 CONSTANT, LOGNORMAL, MIXTURE, PARETO = 0, 1, 2, 3
+FIRST, MORE = word(0), word(1)  # lanes: the first four uniforms of a wake, and four more
 _UNIT = 2.0**-32
 
 

@@ -16,7 +16,7 @@ from math import log
 import numpy as np
 
 from sim.book.layout import Book
-from sim.crowd.chance import exponential_gap, four, lots_of, wait
+from sim.crowd.chance import FIRST, MORE, exponential_gap, four, lots_of, wait
 from sim.crowd.desk import BUY, IOC, SELL, ZERO, reference, send, touch_lots
 from sim.crowd.layout import BOUGHT, N_PARENTS, OWN_TERMS, SOLD, CrowdState, Kind
 from sim.crowd.trader import Traders
@@ -83,7 +83,7 @@ def take_parent(crowd: CrowdState, i: int, now: int, mid: float) -> None:
     """Begin a new parent order."""
     group, at = i64(crowd.members[i]["group"]), crowd.members[i]["memory"]
     memory, t = crowd.memory, crowd.terms[group]
-    u, v, x, _ = four(crowd, i, 1)
+    u, v, x, _ = four(crowd, i, MORE)
     memory[at + WANTED] = lots_of(crowd, group, u, v)
     memory[at + LEFT] = memory[at + WANTED]
     memory[at + NOW_SIDE] = t[SIDE] if t[SIDE] < 2.0 else (0.0 if x < 0.5 else 1.0)
@@ -121,7 +121,7 @@ def act_executor(book: Book, crowd: CrowdState, i: int, now: int) -> int:
     group, at = i64(crowd.members[i]["group"]), crowd.members[i]["memory"]
     memory, t = crowd.memory, crowd.terms[group]
     mid = reference(book, crowd)
-    u, v, x, y = four(crowd, i, 0)
+    u, v, x, y = four(crowd, i, FIRST)
     following = wait(t[0]) if t[REGULAR] != 0.0 else exponential_gap(crowd, group, u)
     if memory[at + WANTED] == 0.0:
         take_parent(crowd, i, now, mid)

@@ -29,7 +29,7 @@ import numpy as np
 
 from sim.book.ladder import best_price
 from sim.book.layout import Book
-from sim.crowd.chance import four, lots_of, wait
+from sim.crowd.chance import FIRST, MORE, four, lots_of, wait
 from sim.crowd.desk import BUY, GTC, IOC, SELL, ZERO, call_off, reference, send, touch_lots
 from sim.crowd.layout import OWN_TERMS, SECOND, CrowdState, Kind
 from sim.crowd.trader import Traders
@@ -232,12 +232,12 @@ def act_hawkes(book: Book, crowd: CrowdState, i: int, now: int) -> int:
     """Let one event of the flow happen, if it is one; return when to wake again."""
     group = i64(crowd.members[i]["group"])
     t = crowd.terms[group]
-    u, v, x, y = four(crowd, i, 0)
+    u, v, x, y = four(crowd, i, FIRST)
     kind, following = next_kind(crowd, i, now, u, v)
     if kind < 0:
         return following
     side = SELL if kind % 2 == 1 else BUY
-    a, b, _, _ = four(crowd, i, 1)
+    a, b, _, _ = four(crowd, i, MORE)
     crowded = crowd.members[i]["open"] / t[TARGET]
     lots = lots_of(crowd, group, x, y)
     if kind < 2:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sim.book.ladder import best_price
 from sim.book.layout import Book
-from sim.crowd.chance import exponential_gap, four, lots_of
+from sim.crowd.chance import FIRST, exponential_gap, four, lots_of
 from sim.crowd.desk import BUY, IOC, SELL, fundamental, reference, send, ticks
 from sim.crowd.layout import OWN_TERMS, CrowdState, Kind
 from sim.crowd.trader import Traders
@@ -54,10 +54,10 @@ def act_informed(book: Book, crowd: CrowdState, i: int, now: int) -> int:
     member = crowd.members[i]
     group = i64(member["group"])
     t = crowd.terms[group]
-    u, v, _, y = four(crowd, i, 0)
+    u, v, _, y = four(crowd, i, FIRST)
     value = fundamental(crowd, now)
     reference(book, crowd)
-    bid, ask = best_price(book, 0), best_price(book, 1)
+    bid, ask = best_price(book, BUY), best_price(book, SELL)
     lots = lots_of(crowd, group, u, v)
     highest, lowest = ticks(value * (1.0 - t[EDGE])), ticks(value * (1.0 + t[EDGE]))
     if member["open"] > 0:

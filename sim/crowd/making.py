@@ -16,7 +16,7 @@ from math import exp, log, sqrt
 
 from sim.book.ladder import best_price
 from sim.book.layout import Book
-from sim.crowd.chance import exponential_gap, four, lots_of, wait
+from sim.crowd.chance import FIRST, exponential_gap, four, lots_of, wait
 from sim.crowd.desk import (
     BUY,
     POST_ONLY,
@@ -115,7 +115,7 @@ def look(book: Book, crowd: CrowdState, i: int, now: int) -> float:
     member = crowd.members[i]
     group, at = i64(member["group"]), member["memory"]
     t, memory = crowd.terms[group], crowd.memory
-    u, v, _, _ = four(crowd, i, 0)
+    u, v, _, _ = four(crowd, i, FIRST)
     mid = reference(book, crowd)
     fair = mid
     if t[FOLLOW] > 0.0:
@@ -212,7 +212,7 @@ def quote(
         place(crowd, i, now, BUY, bid, best_price(book, SELL), step)
         place(crowd, i, now, SELL, ask, best_price(book, BUY), step)
         memory[at + BID], memory[at + ASK], memory[at + AWAY] = bid, ask, 0.0
-    _, _, x, _ = four(crowd, i, 0)
+    _, _, x, _ = four(crowd, i, FIRST)
     return now + wait(exponential_gap(crowd, group, x) / SECOND * sqrt(width))
 
 
@@ -222,5 +222,5 @@ def leave(crowd: CrowdState, i: int, now: int) -> int:
     member = crowd.members[i]
     call_off_all(crowd, i, now)
     crowd.memory[member["memory"] + AWAY] = 1.0
-    _, _, x, _ = four(crowd, i, 0)
+    _, _, x, _ = four(crowd, i, FIRST)
     return now + exponential_gap(crowd, i64(member["group"]), x)

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from sim.book.ladder import best_price
 from sim.book.layout import Book
-from sim.crowd.chance import exponential_gap, four, lots_of
+from sim.crowd.chance import FIRST, exponential_gap, four, lots_of
 from sim.crowd.desk import BUY, GTC, SELL, call_off_all, reference, send
 from sim.crowd.layout import OWN_TERMS, CrowdState, Kind
 from sim.crowd.trader import Traders
@@ -69,8 +69,8 @@ def act_momentum(book: Book, crowd: CrowdState, i: int, now: int) -> int:
     member = crowd.members[i]
     group, at = i64(member["group"]), member["memory"]
     t = crowd.terms[group]
-    u, v, _, y = four(crowd, i, 0)
-    bid, ask = best_price(book, 0), best_price(book, 1)
+    u, v, _, y = four(crowd, i, FIRST)
+    bid, ask = best_price(book, BUY), best_price(book, SELL)
     if bid > 0 and ask > 0:
         seen = i64(crowd.memory[at])
         crowd.memory[at + 1 + seen % MOST] = reference(book, crowd)

@@ -12,7 +12,7 @@ from math import inf, log
 
 from sim.book.ladder import best_price
 from sim.book.layout import Book
-from sim.crowd.chance import exponential_gap, four, lots_of
+from sim.crowd.chance import FIRST, exponential_gap, four, lots_of
 from sim.crowd.desk import BUY, GTC, SELL, call_off_all, reference, send, ticks
 from sim.crowd.layout import GAP, OWN_TERMS, CrowdState, Kind
 from sim.crowd.trader import Traders
@@ -62,7 +62,7 @@ class Noise(Traders):
 def act_noise(book: Book, crowd: CrowdState, i: int, now: int) -> int:
     """Send one order on a random side; return when to wake again."""
     group = i64(crowd.members[i]["group"])
-    u, v, x, y = four(crowd, i, 0)
+    u, v, x, y = four(crowd, i, FIRST)
     mid = reference(book, crowd)
     call_off_all(crowd, i, now)
     side = BUY if u < 0.5 else SELL

@@ -19,7 +19,7 @@ from math import log
 
 from sim.book.ladder import best_price
 from sim.book.layout import Book
-from sim.crowd.chance import four, lots_of, wait
+from sim.crowd.chance import FIRST, four, lots_of, wait
 from sim.crowd.desk import BUY, GTC, IOC, SELL, call_off, reference, send
 from sim.crowd.layout import OWN_TERMS, CrowdState, Kind
 from sim.crowd.trader import Traders
@@ -65,7 +65,7 @@ def act_zero_intelligence(book: Book, crowd: CrowdState, i: int, now: int) -> in
     member = crowd.members[i]
     t = crowd.terms[member["group"]]
     arrive, trade, leave = 2.0 * t[LIMIT_RATE] * t[RANGE], 2.0 * t[MARKET_RATE], t[CANCEL_RATE]
-    u, v, x, y = four(crowd, i, 0)
+    u, v, x, y = four(crowd, i, FIRST)
     at = u * (arrive + trade + leave * crowd.memory[member["memory"]])
     group = i64(member["group"])
     if at < arrive + trade:
