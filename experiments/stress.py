@@ -199,13 +199,18 @@ def stress(config: Mapping[str, Any], command: list[str], engine: "Engine") -> S
     store = Store(folder, about=dict(config))
     chunk = chunk_of(results | {"chunk": config["chunk"]}, worlds, engine.n_workers)
     outcome = run(FUNCTION, plan(results, seed, worlds, chunk), store, engine)
-    return _report(store, config, command, outcome)
+    return _report(store, config, results, command, outcome)
 
 
 def _report(
-    store: "Store", config: Mapping[str, Any], command: list[str], outcome: "Outcome"
+    store: "Store",
+    config: Mapping[str, Any],
+    results: Mapping[str, Any],
+    command: list[str],
+    outcome: "Outcome",
 ) -> Study:
     """Reduce the parts to summary and page."""
+    from experiments.cascade import withdrawal
     from experiments.manifest import replace_text
     from experiments.report import stress as report
     from experiments.summary import dumps, summarise, worst_world
@@ -228,7 +233,8 @@ def _report(
         "created": manifest.get("begun"),
         "seconds": manifest.get("wall_seconds", outcome.seconds),
     }
-    report.write(store.folder, worlds, series, shown, about, summary)
+    pairs = withdrawal(store.folder, results, config["seed"], worlds)
+    report.write(store.folder, worlds, series, shown, about, summary, pairs)
     return Study(store.folder, summary, worlds, outcome.worlds - outcome.done)
 
 

@@ -245,9 +245,9 @@ def _has_depth(found: Curves) -> bool:
 
 
 def _spreads(markets: Sequence[Market]) -> Chart | None:
-    it = Overlay(markets, "spreads")
+    it = Overlay(markets, "spreads", floor=1e-5)
     return it.chart(
         "spreads", "Spread",
-        "Share of time at each spread; the last point holds all that are wider.",
+        "Share of time at each spread; the last point holds all that are wider. Below 0.00001: gaps.",
         "spread (ticks)", "share of time", log_x=False,
     )  # fmt: skip

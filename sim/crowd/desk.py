@@ -9,7 +9,7 @@ from math import exp, sqrt
 import numpy as np
 
 from sim.book.ladder import best_price
-from sim.book.layout import MAX_PRICE, Book, Side, TimeInForce
+from sim.book.layout import BEST, MAX_PRICE, Book, Side, TimeInForce
 from sim.crowd.heap import push
 from sim.crowd.layout import (
     FUNDAMENTAL,
@@ -56,6 +56,14 @@ def reference(book: Book, crowd: CrowdState) -> float:
     if bid > 0 and ask > 0:
         crowd.values[LAST_MID] = 0.5 * (bid + ask)
     return crowd.values[LAST_MID]
+
+
+@inlined
+def touch_lots(book: Book, side: int) -> int:
+    """Lots that the best level of a side shows; 0 if there is none in the window."""
+    n_levels = book.levels.shape[0] >> 1
+    level = book.head[BEST + side]
+    return book.levels[side * n_levels + level]["quantity"] if 0 <= level < n_levels else 0
 
 
 @kernel

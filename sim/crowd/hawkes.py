@@ -13,10 +13,12 @@ stationary where the spectral radius of n is below 1; its mean intensity is (1 -
 Simulated exactly by thinning (Ogata 1981): between events intensities only fall, so the present sum
 bounds the next. One member stands for the whole flow.
 
-Limit orders lie behind their side's touch at a distance with a Pareto tail (Bouchaud, Mezard,
-Potters 2002: exponent 0.6; Zovko, Farmer 2002: 1.5), or inside the spread. A cancellation takes one
-of the flow's own orders of its side; it takes none as often as orders are fewer than `target`, and
-a limit order replaces one as often as they are more, so that their number reverts.
+Most market orders take no more than the touch shows (Farmer et al. 2004: What really causes large
+price changes?). Limit orders lie behind their side's touch at a distance with a Pareto tail
+(Bouchaud, Mezard, Potters 2002: exponent 0.6; Zovko, Farmer 2002: 1.5), or inside the spread. A
+cancellation takes one of the flow's own orders of its side; it takes none as often as orders are
+fewer than `target`, and a limit order replaces one as often as they are more, so that their number
+reverts.
 """
 
 from collections.abc import Sequence
@@ -28,7 +30,7 @@ import numpy as np
 from sim.book.ladder import best_price
 from sim.book.layout import Book
 from sim.crowd.chance import four, lots_of, wait
-from sim.crowd.desk import BUY, GTC, IOC, SELL, ZERO, call_off, reference, send
+from sim.crowd.desk import BUY, GTC, IOC, SELL, ZERO, call_off, reference, send, touch_lots
 from sim.crowd.layout import OWN_TERMS, SECOND, CrowdState, Kind
 from sim.crowd.trader import Traders
 from sim.errors import ConfigError
@@ -38,13 +40,9 @@ from sim.terms import check_range
 TYPES, SCALES = 6, 3
 MU, BRANCHING = OWN_TERMS, OWN_TERMS + TYPES
 WEIGHT, BETA = BRANCHING + TYPES * TYPES, BRANCHING + TYPES * TYPES + SCALES
-INSIDE, TAIL, REACH, DEEPEST = (
-    BETA + SCALES,
-    BETA + SCALES + 1,
-    BETA + SCALES + 2,
-    BETA + SCALES + 3,
-)
-TARGET, MARKET_SCALE = BETA + SCALES + 4, BETA + SCALES + 5
+PLACING = BETA + SCALES
+INSIDE, TAIL, REACH, DEEPEST = PLACING, PLACING + 1, PLACING + 2, PLACING + 3
+TARGET, MARKET_SCALE, TIMID = PLACING + 4, PLACING + 5, PLACING + 6
 # words of memory: excitations, then
 LAST, BOUND, COUNTS = TYPES * SCALES, TYPES * SCALES + 1, TYPES * SCALES + 2
 ONE_TICK = word(1)
@@ -91,6 +89,7 @@ class Hawkes(Traders):
     deepest: float = 2000.0  # ticks at which they are cut
     target: float = 1000.0  # orders around which the number of live ones stays
     market_scale: float = 1.0  # size of market orders over that of limit orders
+    timid: float = 0.0  # share of market orders that take no more than the touch shows
     slots: int = 8192
 
     kind = Kind.HAWKES
@@ -101,7 +100,8 @@ class Hawkes(Traders):
         self.check()
         for name in ("limit_rate", "market_rate", "cancel_rate", "reach", "tail", "target"):
             check_range(name, getattr(self, name), 0.0, open_low=True)
-        check_range("inside", self.inside, 0.0, 1.0)
+        for name in ("inside", "timid"):
+            check_range(name, getattr(self, name), 0.0, 1.0)
         check_range("deepest", self.deepest, 0.0, 1e8)
         n = np.asarray(self.branching, float)
         if n.shape != (3, 6) or not np.all(n >= 0.0):
@@ -149,7 +149,7 @@ class Hawkes(Traders):
         """Columns from OWN_TERMS on."""
         return [
             *self.base, *self.matrix.ravel(), *self.weights, *self.decays, self.inside, self.tail,
-            self.reach, self.deepest, self.target, self.market_scale,
+            self.reach, self.deepest, self.target, self.market_scale, self.timid,
         ]  # fmt: skip
 
 
@@ -247,6 +247,9 @@ def act_hawkes(book: Book, crowd: CrowdState, i: int, now: int) -> int:
             cancel_one(crowd, i, now, side, (a + x) % 1.0)
     elif kind < 4:
         big = np.int64(max(t[MARKET_SCALE] * lots, 1.0))
+        if a < t[TIMID]:
+            shown = touch_lots(book, 1 - side)
+            big = min(big, max(shown, 1))
         send(crowd, i, now, side, ZERO, big, IOC)
     elif a < crowded:
         cancel_one(crowd, i, now, side, b)

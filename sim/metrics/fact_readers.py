@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,8 +16,18 @@ FEWEST_FOR_TAIL = 300
 _MOST_LAGS = 600  # s of the autocorrelation of absolute returns
 _MOST_SIGN_LAGS = 500  # orders
 
-Number = tuple[float, float, int, str]
-"""Value, standard error, number of observations, and a remark or the reason of a NaN."""
+ENOUGH_TO_DENY = 5000
+"""Observations from which the absence of a memory is a finding and not a lack of data."""
+
+
+class Number(NamedTuple):
+    """What a record says of a fact."""
+
+    value: float  # NaN where there is none
+    error: float
+    n: int  # observations
+    remark: str = ""  # or the reason of a NaN
+    is_denied: bool = False  # there were observations enough, and nothing to measure in them
 
 
 class Reading:
@@ -56,8 +67,9 @@ class Reading:
         return est.block_bootstrap(rows, statistic, block, n_resamples=self.n_resamples)
 
 
-def _absent(reason: str, n: int = 0) -> Number:
-    return np.nan, np.nan, n, reason
+def _absent(reason: str, n: int = 0, enough: float = np.inf) -> Number:
+    """Give no value, and deny the fact where n observations should have been enough to see it."""
+    return Number(np.nan, np.nan, n, reason, n >= enough)
 
 
 def _stat(it: Reading, rows: F64, statistic: Callable[[F64], float], block: int) -> Number:
@@ -65,7 +77,7 @@ def _stat(it: Reading, rows: F64, statistic: Callable[[F64], float], block: int)
     value = statistic(rows)
     if not np.isfinite(value):
         return _absent("the estimate does not exist here", len(rows))
-    return value, it.error(rows, statistic, block), len(rows), ""
+    return Number(value, it.error(rows, statistic, block), len(rows))
 
 
 def _root(n: int, least: int = 1) -> int:
@@ -127,8 +139,8 @@ def gaussianity(it: Reading) -> Number:
         return _absent("fewer than three horizons with enough returns", len(x))
     value = kurtosis_slope(x)
     if not np.isfinite(value):
-        return _absent("fewer than three horizons show an excess kurtosis", len(x))
-    return value, it.error(x, kurtosis_slope, _root(len(x), 600)), len(x), ""
+        return _absent("fewer than three horizons show an excess kurtosis", len(x), ENOUGH_TO_DENY)
+    return Number(value, it.error(x, kurtosis_slope, _root(len(x), 600)), len(x))
 
 
 def bounce(it: Reading) -> Number:
@@ -179,8 +191,10 @@ def _decay(it: Reading, x: F64, most: int) -> Number:
 
     value = statistic(x)
     if not np.isfinite(value):
-        return _absent("the autocorrelation sinks into noise at once: no decay to fit", len(x))
-    return value, it.error(x, statistic, _root(len(x), 5 * most)), len(x), ""
+        return _absent(
+            "the memory sinks into noise at once: no decay to fit", len(x), ENOUGH_TO_DENY
+        )
+    return Number(value, it.error(x, statistic, _root(len(x), 5 * most)), len(x))
 
 
 def leverage(it: Reading) -> Number:
@@ -209,7 +223,7 @@ def spread(unit: str) -> Callable[[Reading], Number]:
             share = np.cumsum(stood[order])
             at = int(np.searchsorted(share, 0.5 * share[-1]))
             value = round(float(gap[order[min(at, len(gap) - 1)]] / it.record.tick), 6)
-            return value, np.nan, len(gap), ""
+            return Number(value, np.nan, len(gap))
         x = 1e4 * gap / level if unit == "bps" else gap
         rows = np.column_stack([x, stood])
 
@@ -281,8 +295,8 @@ def round_sizes(it: Reading) -> Number:
     lead = large / 10.0 ** np.floor(np.log10(large) + 1e-9)
     is_round = (np.abs(lead - np.round(lead)) < 1e-6).astype(np.float64)
     remark = "limit orders" if known else "market orders, limit orders are not recorded"
-    value, error, n, _ = _stat(it, is_round, lambda x: float(x.mean()), _root(len(large)))
-    return value, error, n, remark
+    found = _stat(it, is_round, lambda x: float(x.mean()), _root(len(large)))
+    return found._replace(remark=remark)
 
 
 def placement(it: Reading) -> Number:
@@ -342,11 +356,17 @@ def metaorder_impact(it: Reading) -> Number:
     return _exponent(it, rows, "proxy: runs of market orders of one sign" if is_proxy else "")
 
 
+_ORDERS_TO_DENY = 1000
+
+
 def _exponent(it: Reading, rows: F64, remark: str) -> Number:
-    value, error, n, reason = _stat(it, rows, est.impact_exponent, _root(len(rows)))
-    if not np.isfinite(value):
-        remark = "; ".join(part for part in (remark, "the mean move does not rise", reason) if part)
-    return value, error, n, remark
+    found = _stat(it, rows, est.impact_exponent, _root(len(rows)))
+    if np.isfinite(found.value):
+        return found._replace(remark=remark)
+    reason = "; ".join(
+        part for part in ("no impact that rises with size above noise", remark) if part
+    )
+    return _absent(reason, len(rows), _ORDERS_TO_DENY)
 
 
 def volume_volatility(it: Reading) -> Number:

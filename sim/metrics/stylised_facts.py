@@ -41,6 +41,7 @@ class Fact:
     n: int  # observations behind it
     n_seeds: int = 1
     remark: str = ""
+    is_denied: bool = False  # observations were enough, and there was nothing to measure in them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,12 +163,11 @@ def measure(record: MarketRecord, n_resamples: int = 100) -> dict[str, Fact]:
     reading = readers.Reading(record, n_resamples)
     out = {}
     for spec in CATALOGUE:
-        value, error, n, remark = spec.read(reading)
-        reach = est.Z95 * error
+        found = spec.read(reading)
+        reach = est.Z95 * found.error
         out[spec.name] = Fact(
-            name=spec.name, value=value, error=error, low=value - reach, high=value + reach,
-            n=n, remark=remark,
-        )  # fmt: skip
+            name=spec.name, low=found.value - reach, high=found.value + reach, **found._asdict()
+        )
     return out
 
 
@@ -180,7 +180,7 @@ def combine(tables: Sequence[dict[str, Fact]]) -> dict[str, Fact]:
 
     Seeds are independent, so the interval is Student's t of the mean over those that gave a value;
     one seed keeps its own bootstrap interval. A fact that fewer than half of the seeds can give is
-    absent.
+    absent, and denied where half of them deny it.
     """
     if len(tables) == 1:
         return dict(tables[0])
@@ -194,13 +194,14 @@ def combine(tables: Sequence[dict[str, Fact]]) -> dict[str, Fact]:
         nothing = Fact(
             name=name, value=np.nan, error=np.nan, low=np.nan, high=np.nan, n=n,
             n_seeds=len(known), remark=remark,
+            is_denied=2 * sum(fact.is_denied for fact in every) >= len(every),
         )  # fmt: skip
         if len(known) < 2 or 2 * len(known) < len(every):
             out[name] = nothing
             continue
         value, error = float(known.mean()), float(known.std(ddof=1) / np.sqrt(len(known)))
         freedom = len(known) - 1
-        reach = error * (_T95[freedom - 1] if freedom <= len(_T95) else 2.0)
+        reach = error * (_T95[freedom - 1] if freedom <= len(_T95) else est.Z95 + 2.5 / freedom)
         if len(known) < len(every):
             remark = f"{len(known)} of {len(every)} seeds"
         out[name] = Fact(

@@ -92,6 +92,16 @@ def test_judgements_partition_the_facts(markets):
     assert [fact.name for fact in spot.judged(False)] == ["bounce"]
 
 
+def test_what_chance_reproduces_is_no_achievement(markets):
+    control, spot = markets[0], markets[1]
+    free = {fact.name for fact in control.judged(True)}
+    assert {"spread_bps", "spread_ticks"} <= free
+    assert study.beyond_chance(control, markets) == 0
+    assert study.beyond_chance(spot, markets) == len({f.name for f in spot.judged(True)} - free)
+    assert study.beyond_chance(spot, markets[1:]) is None
+    assert "that the control of pure chance does not" in study.sentences(spot, markets)[0]
+
+
 def test_rows_hold_every_fact_of_every_market(markets):
     table = pd.DataFrame(study.rows(markets))
     assert len(table) == len(markets) * len(CATALOGUE)
@@ -109,7 +119,7 @@ def test_the_printed_table_marks_verdicts(markets):
 
 
 def test_sentences_name_what_is_missed(markets):
-    text = "\n".join(study.sentences(markets[0]))
+    text = "\n".join(study.sentences(markets[0], markets))
     assert "missed:" in text
     assert re.search(r"missed:.*gap_variation \(", text)
     assert "not measured:" in text

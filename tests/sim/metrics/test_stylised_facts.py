@@ -1,5 +1,7 @@
 """The table of facts on markets that show a fact, and on one that shows none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from processes import (
@@ -53,8 +55,14 @@ def test_a_market_of_pure_chance_reproduces_no_fact_of_memory(nothing):
         "volume_volatility", "spread_variation",
     ):  # fmt: skip
         assert bands.reproduces(nothing[name]) is False, nothing[name]
-    assert np.isnan(nothing["sign_decay"].value)
-    assert bands.reproduces(nothing["sign_decay"]) is None
+    for name in ("sign_decay", "order_impact"):
+        it = nothing[name]
+        assert np.isnan(it.value)
+        assert it.is_denied, "thousands of orders, and nothing to fit"
+        assert bands.reproduces(it) is False
+    short = measure(random_market(seconds=600.0), 10)["sign_decay"]
+    assert not short.is_denied
+    assert bands.reproduces(short) is None
 
 
 def test_spread_in_both_units(nothing):
@@ -163,6 +171,9 @@ def test_a_fact_that_most_seeds_lack_is_absent():
     it = combine([{"a": fact("a", 1.0)}, {"a": lack}, {"a": lack}])["a"]
     assert np.isnan(it.value)
     assert it.remark == "short"
+    assert not it.is_denied
+    deny = replace(lack, is_denied=True)
+    assert combine([{"a": fact("a", 1.0)}, {"a": deny}, {"a": deny}])["a"].is_denied
 
 
 def test_bands_cover_the_catalogue_and_hold_the_recorded_markets():
