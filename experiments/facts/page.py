@@ -30,7 +30,8 @@ min-width:min(205px,36vw);max-width:230px;white-space:normal}
 .key svg{flex:none}
 .said{font-size:15px;margin:0 0 14px;padding-left:18px}.said li{margin:3px 0;max-width:90ch}
 .terms td,.terms th{white-space:normal;text-align:left;vertical-align:top;overflow-wrap:anywhere}
-.terms table{min-width:940px}.terms td:nth-child(4){white-space:nowrap}.terms td:last-child{min-width:120px}
+.terms table{min-width:940px}.terms td:nth-child(4){white-space:nowrap}
+.terms td:last-child{min-width:120px}
 .terms th:first-child{min-width:175px;max-width:210px}
 </style>"""
 
