@@ -21,7 +21,7 @@ from sim.crowd.desk import BUY, IOC, SELL, ZERO, reference, send, touch_lots
 from sim.crowd.layout import BOUGHT, N_PARENTS, OWN_TERMS, SOLD, CrowdState, Kind
 from sim.crowd.trader import Traders
 from sim.errors import ConfigError
-from sim.kernel import kernel, word
+from sim.kernel import i64, kernel, word
 from sim.terms import check_range
 
 POV, SIDE, CHILD, PAUSE = OWN_TERMS, OWN_TERMS + 1, OWN_TERMS + 2, OWN_TERMS + 3
@@ -81,7 +81,7 @@ class Executor(Traders):
 @kernel
 def take_parent(crowd: CrowdState, i: int, now: int, mid: float) -> None:
     """Begin a new parent order."""
-    group, at = np.int64(crowd.members[i]["group"]), crowd.members[i]["memory"]
+    group, at = i64(crowd.members[i]["group"]), crowd.members[i]["memory"]
     memory, t = crowd.memory, crowd.terms[group]
     u, v, x, _ = four(crowd, i, 1)
     memory[at + WANTED] = lots_of(crowd, group, u, v)
@@ -94,8 +94,8 @@ def take_parent(crowd: CrowdState, i: int, now: int, mid: float) -> None:
     if n < crowd.parents.shape[0] and crowd.parents.shape[0] > 1:
         line = crowd.parents[n]
         line["member"] = i
-        line["side"] = np.int64(memory[at + NOW_SIDE])
-        line["lots"] = np.int64(memory[at + WANTED])
+        line["side"] = i64(memory[at + NOW_SIDE])
+        line["lots"] = i64(memory[at + WANTED])
         line["start"] = now
         line["price"] = mid
         line["end"] = 0
@@ -108,17 +108,17 @@ def close_parent(crowd: CrowdState, i: int) -> None:
     """Write down that a parent order is done, as of the arrival of its last child."""
     at = crowd.members[i]["memory"]
     crowd.memory[at + WANTED] = 0.0
-    line = np.int64(crowd.memory[at + LINE])
+    line = i64(crowd.memory[at + LINE])
     if line >= 0:
-        done = crowd.members[i]["inventory"] - np.int64(crowd.memory[at + BEFORE])
+        done = crowd.members[i]["inventory"] - i64(crowd.memory[at + BEFORE])
         crowd.parents[line]["done"] = done if crowd.parents[line]["side"] == BUY else -done
-        crowd.parents[line]["end"] = np.int64(crowd.memory[at + LAST])
+        crowd.parents[line]["end"] = i64(crowd.memory[at + LAST])
 
 
 @kernel
 def act_executor(book: Book, crowd: CrowdState, i: int, now: int) -> int:
     """Send the next child; return when the next one, or the next parent, is due."""
-    group, at = np.int64(crowd.members[i]["group"]), crowd.members[i]["memory"]
+    group, at = i64(crowd.members[i]["group"]), crowd.members[i]["memory"]
     memory, t = crowd.memory, crowd.terms[group]
     mid = reference(book, crowd)
     u, v, x, y = four(crowd, i, 0)
@@ -137,9 +137,7 @@ def act_executor(book: Book, crowd: CrowdState, i: int, now: int) -> int:
         lots = memory[at + WANTED] / t[SLICES]
     elif t[CHILD_SHAPE] > 0.0:
         lots *= x ** (-1.0 / t[CHILD_SHAPE])
-    whole = np.int64(
-        min(max(np.floor(lots + 0.5), 0.0 if t[POV] > 0.0 else 1.0), memory[at + LEFT])
-    )
+    whole = i64(min(max(np.floor(lots + 0.5), 0.0 if t[POV] > 0.0 else 1.0), memory[at + LEFT]))
     side = BUY if memory[at + NOW_SIDE] == 0.0 else SELL
     if y < t[TIMID]:
         whole = min(whole, max(touch_lots(book, 1 - side), 1))
