@@ -25,7 +25,7 @@ from sim.book.matching import process
 from sim.book.registry import find
 from sim.crowd.act import act
 from sim.crowd.chance import four, lognormal_of, wait
-from sim.crowd.desk import BUY, CROWD_ID, MOST_SLOTS, SELL, free_own
+from sim.crowd.desk import BUY, CROWD_ID, MOST_SLOTS, SELL, free_own, touch_lots
 from sim.crowd.heap import drop, push
 from sim.crowd.layout import (
     BOUGHT,
