@@ -38,12 +38,7 @@ at = cast(Callable[[int], Any], np.uint64)  # an index that is never negative: n
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # what a source that ends up in machine code has in it
-_SIGNS = (b"@kernel", b"@inlined", b"numba.extending", b"@resolves")
-    b"@kernel",
-    b"@inlined",
-    b"numba.extending",
-    b"@resolves",
-)  # a source that ends up in machine code
+_SIGNS = (b"@kernel", b"@inlined", b"@resolves", b"numba.extending")
 _PACKAGES = ("sim", "agents", "envs")
 
 

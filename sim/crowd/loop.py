@@ -13,6 +13,7 @@ find room on the heap (notices that do not are told at once, and counted).
 """
 
 from sim.actions import Reject
+from sim.book.ladder import best_price
 from sim.book.layout import (
     N_ORDERS,
     N_PRINTS,
