@@ -423,6 +423,12 @@ class OrderBookMarket(Venue):
             held[:, self.base[k]] += mine["lots_reserved"] * self.lot[k]
         return held
 
+    def reserved_lots(self, account: int, asset: int) -> F64:
+        """Whole tokens of one base asset that an account's live sales hold, shape (world,)."""
+        k = int(np.flatnonzero(self.base == asset)[0])
+        held = self.seats.books[k].accounts["lots_reserved"][:, account]
+        return np.asarray(held * self.lot[k])
+
     def liquidity(self, distance: float = 0.01) -> tuple[F64, F64]:
         """Measure the books: spreads in basis points, and depth in USD within a distance.
 
