@@ -80,9 +80,9 @@ class OrderBookParams:
     interval_seconds: float | None = None  # between batch auctions; None: continuous trading
     withdraw: bool = True  # whether the crowd's makers may step back
     wealth_usd: float = 1e8  # cash, and as much in lots, of each member of a crowd
-    capacity: int = 8192  # live orders of a book
-    n_levels: int = 8192  # prices of a book's window
-    n_prints: int = 8192  # lines of a book's tape
+    capacity: int = 2048  # live orders of a book
+    n_levels: int = 4096  # prices of a book's window
+    n_prints: int = 2048  # lines of a book's tape
     depth_levels: int = 128  # bids that agents see when a block opens
     keep_tape: bool = False  # whether `tape` keeps all trades
 
