@@ -348,7 +348,7 @@ class OrderBookMarket(Venue):
     # --- what agents and reports see --------------------------------------------------------------
 
     def quotes(self) -> Bids:
-        """Bids of all books as the block opened; see `sim.market.quotes`."""
+        """Bids of all books as the block opened; see `sim.quotes`."""
         if not self._listed:
             list_bids(self.seats, self.world.fundamental, self.bids)
             self._listed = True

@@ -149,7 +149,8 @@ class Crowd:
         self.arena = Arena(n_worlds, {name: (size,) for name, size in sizes.items()}, np.int64)
         view = self.arena.views
         self.state = CrowdState(
-            view["head"], view["values"].view(np.float64), _rows(view["members"], MEMBER),
+            view["head"].view(np.int64), view["values"].view(np.float64),
+            _rows(view["members"], MEMBER),
             _rows(view["own"], OWN), _rows(view["heap"], EVENT), view["memory"].view(np.float64),
             _rows(view["scratch"], MESSAGE), view["print_time"].view(np.int64),
             _rows(view["quotes"], QUOTE), _rows(view["arrivals"], ARRIVAL),

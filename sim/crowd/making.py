@@ -14,8 +14,6 @@ limit.
 from dataclasses import dataclass
 from math import exp, log, sqrt
 
-import numpy as np
-
 from sim.book.ladder import best_price
 from sim.book.layout import Book
 from sim.crowd.chance import exponential_gap, four, lots_of, wait
@@ -31,7 +29,7 @@ from sim.crowd.desk import (
 )
 from sim.crowd.layout import MAKER_OFF, OWN_TERMS, SECOND, SIZE_A, CrowdState
 from sim.crowd.trader import Traders
-from sim.kernel import inlined, kernel
+from sim.kernel import i64, inlined, kernel
 from sim.streams import normal_quantile
 from sim.terms import check_range
 
@@ -112,7 +110,7 @@ class Maker(Traders):
 def look(book: Book, crowd: CrowdState, i: int, now: int) -> float:
     """Form a fair price in ticks, and measure volatility by how far it has moved."""
     member = crowd.members[i]
-    group, at = np.int64(member["group"]), member["memory"]
+    group, at = i64(member["group"]), member["memory"]
     t, memory = crowd.terms[group], crowd.memory
     u, v, _, _ = four(crowd, i, 0)
     mid = reference(book, crowd)
@@ -163,7 +161,7 @@ def place(
 ) -> None:
     """Send a side's ladder, the first order at `target` ticks, none across the opposite touch."""
     member = crowd.members[i]
-    group = np.int64(member["group"])
+    group = i64(member["group"])
     t = crowd.terms[group]
     held = member["inventory"] if side == BUY else -member["inventory"]
     stays = t[WITHDRAW] == 0.0 or crowd.head[MAKER_OFF] != 0
@@ -171,12 +169,12 @@ def place(
         return
     depth = crowd.memory[member["memory"] + WIDTH] ** t[DEEPER]
     scale = 1.0
-    for level in range(np.int64(t[LEVELS])):
+    for level in range(i64(t[LEVELS])):
         u, v, _, _ = four(crowd, i, 2 + 2 * level + side)
         price = ticks(target)
         if touch > 0:
             price = min(price, touch - 1) if side == BUY else max(price, touch + 1)
-        lots = np.int64(max(scale * depth * lots_of(crowd, group, u, v), 1.0))
+        lots = i64(max(scale * depth * lots_of(crowd, group, u, v), 1.0))
         if price > 0:
             send(crowd, i, now, side, price, lots, POST_ONLY)
         target += -step * scale if side == BUY else step * scale
@@ -193,7 +191,7 @@ def quote(
     """
     member = crowd.members[i]
     at = member["memory"]
-    group = np.int64(member["group"])
+    group = i64(member["group"])
     t, memory = crowd.terms[group], crowd.memory
     width = memory[at + WIDTH]
     half = max(0.5 * (bid_bps + ask_bps), t[LEAST], 1e-3) * width
@@ -219,4 +217,4 @@ def leave(crowd: CrowdState, i: int, now: int) -> int:
     call_off_all(crowd, i, now)
     crowd.memory[member["memory"] + AWAY] = 1.0
     _, _, x, _ = four(crowd, i, 0)
-    return now + exponential_gap(crowd, np.int64(member["group"]), x)
+    return now + exponential_gap(crowd, i64(member["group"]), x)
