@@ -53,7 +53,8 @@ def chosen(worlds: "pd.DataFrame") -> list[int]:
     """Ids of the worst worlds, the worst first."""
     from experiments.summary import worst_world
 
-    left, found = worlds, []
+    left: pd.DataFrame = worlds
+    found: list[int] = []
     while len(found) < PAIRS and (world := worst_world(left)) is not None:
         found.append(world)
         left = left[left["world"] != world]

@@ -39,6 +39,7 @@ BOOK_OPTIONS = (
 FILE_PRICES = "experiments.data.replay_file"
 PRICE_OPTIONS = ("venue", "max_gap", "fill_volatility")  # of the replay, added with +price.
 CHUNK_BYTES = 300e6  # state of one task: larger chunks share more of the cost of a block
+BOOK_BYTES = 1.5e6  # of an order book and its crowd, and the copy that a reset returns to
 MOST_WORLDS = 256  # per task: beyond it memory grows and speed hardly does
 
 
@@ -165,6 +166,7 @@ def chunk_of(config: Mapping[str, Any], worlds: int, n_workers: int) -> int:
     positions = (config.get("book") or {}).get("n_positions")
     positions = positions if isinstance(positions, int) and positions > 0 else 100_000
     size = positions * (2 * len(config["assets"]) + 3) * 8.0
+    size += len((config.get("market") or {}).get("books") or ()) * BOOK_BYTES
     fits = max(1, min(MOST_WORLDS, int(CHUNK_BYTES / size)))
     rounds = -(-worlds // (fits * n_workers))
     return max(1, -(-worlds // (rounds * n_workers)))

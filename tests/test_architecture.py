@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("sim", "agents", "envs", "experiments")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-VENUES = {"sim.amm", "sim.lending", "sim.market", "sim.oracles"}
+VENUES = {"sim.amm", "sim.book", "sim.lending", "sim.market", "sim.oracles"}
 
 
 def name(path):

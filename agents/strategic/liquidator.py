@@ -28,7 +28,7 @@ from sim.errors import ConfigError
 from sim.kernel import Rows
 from sim.lending.opportunities import Opportunities
 from sim.lending.pooled import PooledMarket
-from sim.market.quotes import Market
+from sim.quotes import Market
 from sim.streams import stream_key
 from sim.world import World
 

@@ -248,6 +248,6 @@ def _spreads(markets: Sequence[Market]) -> Chart | None:
     it = Overlay(markets, "spreads", floor=1e-5)
     return it.chart(
         "spreads", "Spread",
-        "Share of time at each spread; the last point holds all that are wider. Below 0.00001: gaps.",
+        "Share of time at each spread, gaps below 0.00001; the last point holds all wider ones.",
         "spread (ticks)", "share of time", log_x=False,
     )  # fmt: skip

@@ -30,7 +30,9 @@ min-width:min(205px,36vw);max-width:230px;white-space:normal}
 .key svg{flex:none}
 .said{font-size:15px;margin:0 0 14px;padding-left:18px}.said li{margin:3px 0;max-width:90ch}
 .terms td,.terms th{white-space:normal;text-align:left;vertical-align:top;overflow-wrap:anywhere}
-.terms table{min-width:640px}
+.terms table{min-width:940px}.terms td:nth-child(4){white-space:nowrap}
+.terms td:last-child{min-width:120px}
+.terms th:first-child{min-width:175px;max-width:210px}
 </style>"""
 
 
@@ -246,7 +248,7 @@ def _curves_missing(markets: Sequence[Market]) -> str:
 
 
 def _terms() -> str:
-    heads = ("fact", "definition", "first seen", "band", "what papers give", "denies")
+    heads = ("fact", "definition", "source", "band", "what papers give", "denies")
     cells = "".join(f'<th scope="col">{escape(head)}</th>' for head in heads)
     body = "".join(_term(spec) for spec in CATALOGUE)
     return (

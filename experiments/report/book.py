@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PREFIX = "bid_depth_usd_"
-_PANELS = ((0.60, 0.96), (0.32, 0.52), (0.0, 0.24))
+_PANELS = ((0.70, 0.96), (0.47, 0.63), (0.235, 0.395), (0.0, 0.16))
 WITH, WITHOUT = "makers withdraw", "makers stay"
 COLORS = {WITH: charts.RED, WITHOUT: charts.BLUE}
 
@@ -26,7 +26,7 @@ def section(it: Page, grid: Grid, summary: Json, pairs: "pd.DataFrame | None") -
         return
     assets = [c[len(PREFIX) :] for c in sorted(grid.columns) if c.startswith(PREFIX)]
     falls = summary["amplification"]
-    assets = sorted(assets, key=lambda a: -falls[a]["mean_fall"] if a in falls else 0.0)
+    assets = sorted(assets, key=lambda a: -(falls[a]["push"]["mean"]["value"] or 0.0))
     if not assets:
         return
     worst, asset = summary["worst_world"]["world"], assets[0]
@@ -63,7 +63,7 @@ def window(found: "dict[str, pd.DataFrame]") -> slice:
 
 
 def cascade(pairs: "pd.DataFrame", asset: str) -> Chart:
-    """Three panels of the worst world, twice: price, depth of the bids, liquidations."""
+    """Four panels of the worst world, twice: price, its gap, depth of the bids, liquidations."""
     found = _variants(pairs, 0)
     world = int(found[WITH]["world"].iloc[0])
     at = window(found)
@@ -71,14 +71,18 @@ def cascade(pairs: "pd.DataFrame", asset: str) -> Chart:
     shown = np.arange(len(found[WITH]))[at]
     shown = shown[charts.thin(shown.size)]
     x = grid.x(shown)
-    data: list[Json] = [_line(found[WITH], f"fundamental_{asset}", "no feedback", shown, x, 0)]
+    data = [_line(found[WITH][f"fundamental_{asset}"], "no feedback", shown, x, 0)]
     for name, series in found.items():
-        data.append(_line(series, f"price_{asset}", name, shown, x, 0))
-    for name, series in found.items():
-        data.append(_line(series, PREFIX + asset, name, shown, x, 1))
-        data.append(_line(series, "liquidated_debt_usd", name, shown, x, 2))
+        price = series[f"price_{asset}"]
+        data += [
+            _line(price, name, shown, x, 0),
+            _line(price / series[f"fundamental_{asset}"] - 1.0, name, shown, x, 1),
+            _line(series[PREFIX + asset], name, shown, x, 2),
+            _line(series["liquidated_debt_usd"], name, shown, x, 3),
+        ]
     titles = (
         f"Price of {asset}, USD",
+        "Price over the one without feedback − 1",
         f"Bids for {asset} within 1% of the mid",
         "Liquidated debt, cumulative",
     )
@@ -86,12 +90,13 @@ def cascade(pairs: "pd.DataFrame", asset: str) -> Chart:
         charts.annotation(0, top + 0.005, words)
         for (_, top), words in zip(_PANELS, titles, strict=True)
     ]
-    y = [charts.axis("", domain=list(_PANELS[0]), tickformat=",~g")]
-    y += [charts.usd_axis("", domain=list(p), rangemode="tozero", nticks=5) for p in _PANELS[1:]]
+    y = [charts.axis("", domain=list(_PANELS[0]), tickformat=",~g", nticks=5)]
+    y.append(charts.axis("", domain=list(_PANELS[1]), tickformat=".1~%", nticks=5))
+    y += [charts.usd_axis("", domain=list(p), rangemode="tozero", nticks=4) for p in _PANELS[2:]]
     legend = {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "xanchor": "left"}
     frame = charts.layout(
-        paths.time_axis(grid, anchor="y3"), y[0], yaxis2=y[1], yaxis3=y[2], annotations=notes,
-        legend=legend, hovermode="x unified",
+        paths.time_axis(grid, anchor="y4"), y[0], yaxis2=y[1], yaxis3=y[2], yaxis4=y[3],
+        annotations=notes, legend=legend, hovermode="x unified",
     )  # fmt: skip
     return Chart(
         key="cascade", title=f"World {world} twice: makers who withdraw, and makers who stay",
@@ -101,21 +106,19 @@ def cascade(pairs: "pd.DataFrame", asset: str) -> Chart:
             "volatility and inventory do. The dotted line is the price that the makers take for "
             "fundamental, which nobody's trades move."
         ),
-        data=data, layout=frame, height=700, wide=True,
+        data=data, layout=frame, height=820, wide=True,
     )  # fmt: skip
 
 
-def _line(
-    series: "pd.DataFrame", column: str, name: str, shown: Any, x: list[Any], panel: int
-) -> Json:
+def _line(values: "pd.Series[float]", name: str, shown: Any, x: list[Any], panel: int) -> Json:
     """One line of a panel; the legend shows those of the first."""
-    form = ",.5~g" if panel == 0 else "$,.3s"
+    form = (",.5~g", ".2%", "$,.3s", "$,.3s")[panel]
     style: Json = {} if name in COLORS else {"width": 1.5, "dash": "dot"}
-    if panel == 1:
+    if panel in (1, 2):
         style["width"] = 1.5
     axes = {"xaxis": "x", "yaxis": "y" if panel == 0 else f"y{panel + 1}"}
     return charts.line(
-        x, series[column].to_numpy(np.float64)[shown], name, COLORS.get(name, charts.GREY),
+        x, values.to_numpy(np.float64)[shown], name, COLORS.get(name, charts.GREY),
         line=style, showlegend=panel == 0, legendgroup=name,
         hovertemplate=f"{name}: %{{y:{form}}}<extra></extra>", **axes,
     )  # fmt: skip

@@ -80,9 +80,9 @@ class OrderBookParams:
     interval_seconds: float | None = None  # between batch auctions; None: continuous trading
     withdraw: bool = True  # whether the crowd's makers may step back
     wealth_usd: float = 1e8  # cash, and as much in lots, of each member of a crowd
-    capacity: int = 8192  # live orders of a book
-    n_levels: int = 8192  # prices of a book's window
-    n_prints: int = 8192  # lines of a book's tape
+    capacity: int = 2048  # live orders of a book
+    n_levels: int = 4096  # prices of a book's window
+    n_prints: int = 2048  # lines of a book's tape
     depth_levels: int = 128  # bids that agents see when a block opens
     keep_tape: bool = False  # whether `tape` keeps all trades
 
@@ -348,7 +348,7 @@ class OrderBookMarket(Venue):
     # --- what agents and reports see --------------------------------------------------------------
 
     def quotes(self) -> Bids:
-        """Bids of all books as the block opened; see `sim.market.quotes`."""
+        """Bids of all books as the block opened; see `sim.quotes`."""
         if not self._listed:
             list_bids(self.seats, self.world.fundamental, self.bids)
             self._listed = True
@@ -422,6 +422,12 @@ class OrderBookMarket(Venue):
             held[:, self.quote] += mine["cash_reserved"] * self.unit[k]
             held[:, self.base[k]] += mine["lots_reserved"] * self.lot[k]
         return held
+
+    def reserved_lots(self, account: int, asset: int) -> F64:
+        """Whole tokens of one base asset that an account's live sales hold, shape (world,)."""
+        k = int(np.flatnonzero(self.base == asset)[0])
+        held = self.seats.books[k].accounts["lots_reserved"][:, account]
+        return np.asarray(held * self.lot[k])
 
     def liquidity(self, distance: float = 0.01) -> tuple[F64, F64]:
         """Measure the books: spreads in basis points, and depth in USD within a distance.

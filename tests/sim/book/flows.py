@@ -28,8 +28,8 @@ NO_AUCTION = (*COMMON[:7], 0.0, 0.0001, 0.004, 0.0005, 0.0005)
 
 
 def flow(
-    seed, n, *, verbs=COMMON, ids=200, centre=10_000, drift=1.0, spread=12.0, lots=40, jumps=0.0,
-    jump=0, accounts=0, bad=0.01, plain=0.7,
+    seed, n, *, verbs=COMMON, ids=200, centre=10_000, drift=1.0, spread=12.0, shift=0.3, lots=40,
+    jumps=0.0, jump=0, accounts=0, bad=0.01, plain=0.7,
 ):  # fmt: skip
     """Make messages around a price that wanders, a few of them wrong in some word.
 
@@ -41,6 +41,8 @@ def flow(
         Ids that orders may have; few make many live targets, and duplicates.
     drift, spread : float
         Ticks that the centre moves a message, and that prices lie off it.
+    shift : float
+        Spreads by which orders are passive, in the mean.
     jumps, jump : float, int
         Share of messages at which the centre jumps, and by how many ticks at most.
     accounts : int
@@ -63,7 +65,7 @@ def flow(
     low = 50 + 4 * spread
     middle = low + np.abs(middle - low)  # reflected: prices stay positive
     m["side"] = rng.integers(0, 2, n)
-    away = rng.laplace(0.3 * spread, spread, n)  # on the passive side of the centre, mostly
+    away = rng.laplace(shift * spread, spread, n)  # on the passive side of the centre, mostly
     price = np.rint(middle + np.where(m["side"] == 0, -away, away)).astype(np.int64)
     m["price"] = np.maximum(price, 1)
     m["trigger"] = np.maximum(

@@ -222,6 +222,31 @@ def test_a_tape_that_is_too_short_says_so_and_the_book_stays_whole():
     book.check()
 
 
+def batch(*rows):
+    """Messages from (verb, side, id, lots, price, trigger, display)."""
+    messages = new_messages(len(rows))
+    for m, row in zip(messages, rows, strict=True):
+        m["verb"], m["side"], m["id"], m["quantity"], m["price"], m["trigger"], m["display"] = row
+    return messages
+
+
+def test_a_batch_is_cut_before_icebergs_fill_the_tape():
+    one = [(LIMIT, SELL, 1, 100, 50, 0, 1), (MARKET, BUY, 2, 100, 0, 0, 0)]
+    book = OrderBook(n_levels=4096, n_prints=256, capacity=64, checked=True)
+    tape = book.submit(batch(*one * 10))
+    assert tape["quantity"].tolist() == [1] * 1000
+    assert tape["message"].tolist() == [1 + 2 * (k // 100) for k in range(1000)]
+
+
+def test_a_batch_is_cut_before_stops_fill_the_tape():
+    trades = [(LIMIT, BUY, 1, 1, 90, 0, 0), (MARKET, SELL, 2, 1, 0, 0, 0)] * 120
+    stops = [(STOP, SELL, 100 + k, 1, 0, 80, 0) for k in range(60)]
+    bids = [(LIMIT, BUY, 200 + k, 1, 80, 0, 0) for k in range(21)]
+    book = OrderBook(n_levels=4096, n_prints=256, capacity=128, checked=True)
+    tape = book.submit(batch(*trades, *stops, *bids, (MARKET, SELL, 3, 1, 0, 0, 0)))
+    assert np.bincount(tape["kind"], minlength=5).tolist() == [120 + 21, 0, 60, 0, 40]
+
+
 def test_accounts_are_funded_within_reason():
     book = busy()
     before = image(book)

@@ -15,9 +15,9 @@ from sim.crowd.glft import GueantLehalleFernandezTapia
 from sim.crowd.informed import Informed
 from sim.crowd.noise import Noise
 from sim.errors import ConfigError
-from sim.market.quotes import Market, proceeds_of, sale_down_to
 from sim.oracles.spot import SpotOracle
 from sim.prices.diffusion import GeometricBrownian
+from sim.quotes import Market, proceeds_of, sale_down_to
 from sim.scenarios.scenario import Scenario
 from sim.world import World
 
