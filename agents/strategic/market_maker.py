@@ -150,4 +150,5 @@ class MarketMaker(MarketAgent):
         quoted[:, 2:] = ((bid > 0.0) & (ask > 0.0))[:, None]
         quoted[:, 2] &= inventory < self.limit
         quoted[:, 3] &= inventory > -self.limit
-        return rows if quoted.all() else rows[quoted.ravel()]
+        wanted: Rows = rows if quoted.all() else rows[quoted.ravel()]
+        return wanted

@@ -152,9 +152,12 @@ class OrderBookMarket(Venue):
         **terms: Any,
     ) -> None:
         self.params = OrderBookParams(**terms)
-        self.grids = {asset: BookTerms(**dict(grid)) for asset, grid in books.items()}
+        self.grids = {asset: BookTerms(**dict(grid)) for asset, grid in sorted(books.items())}
         self.houses = {asset: House(**dict(one)) for asset, one in (house or {}).items()}
-        self.crowds = dict(crowd or {})
+        self.crowds = dict(sorted((crowd or {}).items()))
+        for one in self.crowds.values():
+            # Members draw by their numbers, and a configuration need not keep its order.
+            one.traders = dict(sorted(one.traders.items()))
         require(bool(self.grids), "books must name at least one asset with tick_size and lot_size")
         require(
             self.params.quote not in self.grids,

@@ -7,7 +7,7 @@ from sim.actions import Reject, Verb, join_rows, new_rows
 from sim.background import MeanRevertingDemand
 from sim.blockspace import BlockSpace, BlockSpaceParams
 from sim.book.batch import BatchAuctionMarket
-from sim.book.layout import OrderState, Phase, SelfTrade, Side, TimeInForce
+from sim.book.layout import PHASE, VOLUME, OrderState, Phase, SelfTrade, Side, TimeInForce
 from sim.book.rows import order_option
 from sim.book.venue import OrderBookMarket
 from sim.crowd.crowd import Crowd
@@ -401,7 +401,7 @@ def test_a_market_order_that_meets_the_band_halts_the_book_until_an_auction():
     )
     assert rows["code"].tolist() == [Reject.OK, Reject.HALTED, Reject.HALTED, 0, 0]
     assert rows["r0"][0] == 2.0  # 1,900 lies below the band, which ends at 1,900.5
-    assert world.market.seats.books[0].head[0, 17] == Phase.AUCTION
+    assert world.market.seats.books[world.market.book_of("ETH")].head[0, PHASE] == Phase.AUCTION
     price = world.market_price[0, ETH]
     cash = world.ledger.balances[0, alice, USD]
     rows = play(world, swap(world, bob, ETH, USD, 0.5, arrival=32.0))
@@ -438,9 +438,11 @@ def test_the_three_levels_of_a_book(stocked):
         "trigger": [0.0], "state": [OrderState.RESTING],
     }  # fmt: skip
     spread, depth = market.liquidity(0.01)
-    assert spread[0, 0] == pytest.approx(1e4 * 20.0 / 2_000.0)
-    assert np.isnan(spread[0, 1])
-    assert depth[0].tolist() == [[1_990.0, 2_010.0], [0.0, 0.0], [0.0, 0.0]]
+    k = market.book_of("ETH")
+    assert spread[0, k] == pytest.approx(1e4 * 20.0 / 2_000.0)
+    assert np.isnan(spread[0, 1 - k])
+    assert depth[0, k].tolist() == [1_990.0, 2_010.0]
+    assert depth[0, 1 - k].tolist() == [0.0, 0.0]
     with pytest.raises(ConfigError, match="no book of 'GOLD'; known"):
         market.touch("GOLD")
 
@@ -517,7 +519,7 @@ def test_a_crowd_follows_the_fundamental_and_conserves():
         play(world)
     assert np.abs(world.fundamental[:, :2] / [2_000.0, 40_000.0] - 1.0).min() > 1e-4
     np.testing.assert_allclose(world.market_price[:, :2], world.fundamental[:, :2], rtol=0.01)
-    assert (world.market.seats.books[0].head[:, 25] > 0).all()  # volume
+    assert all((book.head[:, VOLUME] > 0).all() for book in world.market.seats.books[:2])
 
 
 def test_makers_that_may_not_withdraw_stay_in_a_crash():
@@ -531,7 +533,8 @@ def test_makers_that_may_not_withdraw_stay_in_a_crash():
         for step in range(30):
             rows = [swap(world, who["alice"], ETH, USD, 40.0, arrival=5.0)] if step > 5 else []
             play(world, *rows)
-            found.append(world.market.liquidity(0.02)[1][0, 0, 0])
+            k = world.market.book_of("ETH")
+            found.append(world.market.liquidity(0.02)[1][0, k, 0])
         depth[withdraw] = np.mean(found[8:])
     assert depth[True] < 0.5 * depth[False]
 
