@@ -38,7 +38,7 @@ at = cast(Callable[[int], Any], np.uint64)  # an index that is never negative: n
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # what a source that ends up in machine code has in it
-_SIGNS = (b"@kernel", b"@inlined", b"@resolves", b"numba.extending")
+_SIGNS = (b"@kernel", b"@inlined", b"@spliced", b"@resolves", b"numba.extending")
 _PACKAGES = ("sim", "agents", "envs")
 
 
@@ -116,3 +116,12 @@ def resolves(function: Function) -> Callable[[Function], Function]:
     arguments that is compiled in its place; plain Python calls `function` itself.
     """
     return cast(Callable[[Function], Function], numba.extending.overload(function, inline="never"))
+
+
+def spliced(function: Function) -> Function:
+    """Make a kernel part of each of its callers before they are compiled.
+
+    It is never compiled by itself. For long kernels with one or two callers: every kernel that
+    calls others compiles all their machine code anew.
+    """
+    return cast(Function, numba.njit(**_OPTIONS, inline="always")(function))
