@@ -87,14 +87,6 @@ def close_books(
 
 
 @kernel
-def warm_up(seats: Seats, balances: F64, until: int) -> None:
-    """Let the crowds trade before the first block."""
-    for w in range(seats.clock.shape[0]):
-        for k in range(seats.base.shape[0]):
-            pass_time(seats, balances, w, k, until)
-
-
-@kernel
 def show_touch(seats: Seats, k: int, words: I64, out: F64) -> None:
     """Write bid, its tokens, ask, its tokens and the last price of each world; 0: there is none.
 

@@ -25,9 +25,9 @@ from sim.book.book import new_book, new_messages
 from sim.book.depth import Bids, list_bids, measure
 from sim.book.house import House, Ladder, endowment
 from sim.book.layout import BASE, FEES, ORDER, PHASE, Book, OrderState, Phase
-from sim.book.opening import aim, close_books, open_books, show_touch, warm_up
+from sim.book.opening import aim, close_books, open_books, show_touch
 from sim.book.rows import RESULTS, execute
-from sim.book.seat import Seats, no_crowd
+from sim.book.seat import Seats, no_crowd, pass_time
 from sim.book.tape import Tape
 from sim.book.views import levels_of, queue
 from sim.crowd.crowd import Crowd
@@ -197,7 +197,9 @@ class OrderBookMarket(Venue):
         )
         self._listed = False
         self.accrue()
-        warm_up(self.seats, world.ledger.balances, int(params.warm_up_seconds * NANO))
+        until = int(params.warm_up_seconds * NANO)
+        for w, k in np.ndindex(self.seats.clock.shape):
+            pass_time(self.seats, world.ledger.balances, w, k, until)
         self.accrue()
         for arena in self.arenas():
             arena.keep_as_initial()
