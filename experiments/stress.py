@@ -195,7 +195,10 @@ def stress(config: Mapping[str, Any], command: list[str], engine: "Engine") -> S
     cold = not any(cache_folder().rglob("*.nbc"))
     check(results, seed)
     if cold:
-        print("first run: compiling, half a minute, two with order books; kept for the next", file=sys.stderr)
+        print(
+            "first run: compiling, half a minute, two with order books; kept for the next",
+            file=sys.stderr,
+        )
     digest = run_digest(FUNCTION, results, seed)
     folder = Path(str(config["out"])).expanduser() / f"{config['name']}-{worlds}-{digest}"
     store = Store(folder, about=dict(config))
