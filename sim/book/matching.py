@@ -55,7 +55,7 @@ from sim.book.layout import (
 from sim.book.registry import discharge, enlist, find, give_slot, home, take_slot
 from sim.book.stops import await_trigger, due_stop, is_reached, leave_heap
 from sim.book.trading import drop_head, remove, show_more, tell
-from sim.kernel import Record, Rows, at, i64, inlined, kernel, spliced, word
+from sim.kernel import Record, Rows, at, i64, inlined, kernel, word
 from sim.machine import prefetch
 
 ZERO = word(0)
@@ -413,7 +413,7 @@ def change_phase(book: Book, verb: int, message: int) -> int:
     return OK
 
 
-@spliced
+@inlined
 def process(book: Book, m: Record, message: int) -> None:
     """Do what one message asks; writes its code, outcome and filled lots."""
     m["filled"] = 0
