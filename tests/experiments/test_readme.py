@@ -25,6 +25,12 @@ OWN = ("--config-dir", "mine")
 SMALL = ["worlds=2", "hours=0.2", "engine=serial"]
 
 
+NAMED = r"^# (\S+\.(py|yaml))$"
+EXAMPLES = [
+    text for kind, text in BLOCKS if kind == "python" and not re.search(NAMED, text, re.MULTILINE)
+]
+
+
 def identify(arguments: list[str]) -> str:
     return " ".join(arguments) or "default"
 
@@ -33,7 +39,9 @@ def write_parts(folder: Path) -> None:
     """Put the example files where they say they are."""
     for kind, text in BLOCKS:
         if kind in ("python", "yaml"):
-            name = re.search(r"^# (\S+\.(py|yaml))$", text, flags=re.MULTILINE)
+            name = re.search(NAMED, text, flags=re.MULTILINE)
+            if kind == "python" and name is None:
+                continue  # not a part: run by test_the_examples_run
             assert name is not None, text
             path = folder / name[1]
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,6 +67,13 @@ def test_there_is_something_to_test() -> None:
     assert {kind for kind, _ in BLOCKS} == {"sh", "python", "yaml"}
     assert "<!-- headline:start -->" in README
     assert README.index("<!-- headline:start -->") < README.index("<!-- headline:end -->")
+
+
+def test_the_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """Code that is no part of a study; the order book's tells what it left."""
+    for text in EXAMPLES:
+        exec(compile(text, "README.md", "exec"), {})
+    assert "(0, 0, 101, 6, 101) [101]" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=identify)
