@@ -15,14 +15,13 @@ find room on the heap (notices that do not are told at once, and counted).
 from sim.actions import Reject
 from sim.book.ladder import best_price
 from sim.book.layout import (
-    N_ORDERS,
     N_PRINTS,
     Book,
     OrderVerb,
     Outcome,
     PrintKind,
 )
-from sim.book.matching import process
+from sim.book.matching import is_tight, process
 from sim.book.registry import find
 from sim.crowd.act import act
 from sim.crowd.chance import four, lognormal_of, wait
@@ -303,9 +302,8 @@ def advance(book: Book, crowds: CrowdState, w: int, until_ns: int) -> bool:
         left: take the prints off it and call again.
     """
     crowd = one_world(crowds, w)
-    lines = book.tape.shape[0]
     while crowd.head[N_EVENTS] > 0 and crowd.heap[0]["time"] <= until_ns:
-        if book.head[N_PRINTS] + book.head[N_ORDERS] >= lines:
+        if is_tight(book):
             if crowd.head[KEEPS_TAPE] != 0 and book.head[N_PRINTS] > 0:
                 return False
             book.head[N_PRINTS] = 0
