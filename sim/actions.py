@@ -110,6 +110,7 @@ class Reject(IntEnum):
     AUCTION_OVER = 40  # it takes no bids: ended, or stale until somebody restarts it
     AUCTION_RUNS = 41  # it cannot be restarted or settled yet
     BID_TOO_LOW = 42
+    LAST_POSITION = 43  # the system must keep one
 
 
 def new_rows(n: int) -> Rows:
