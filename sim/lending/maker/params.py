@@ -23,8 +23,8 @@ class MakerParams:
     stable: str = "DAI"  # minted and burnt here; one is worth one US dollar to the system
     auction: str = FLIP  # flip: English, by bids; clip: Dutch, by a falling price
     liquidation_ratio: float = 1.5  # `mat`: collateral worth per debt under which a vault is unsafe
-    stability_fee: float = 0.04  # per year, compounded every second
-    debt_ceiling: float = 100e6  # `line`, stable tokens of debt in all
+    stability_fee: float = 0.08  # per year, compounded every second
+    debt_ceiling: float = 150e6  # `line`, stable tokens of debt in all
     dust: float = 20.0  # stable tokens; least debt of a vault that has any
     penalty: float = 0.13  # `chop` - 1: fraction of the debt that an auction raises on top of it
     hole: float = math.inf  # stable tokens that the auctions of this type may want at once
@@ -35,7 +35,7 @@ class MakerParams:
     lump: float = 50.0  # collateral tokens per auction, at most
     beg: float = 0.03  # fraction by which a bid must beat the last
     ttl: float = 600.0  # seconds that a bid must stand to win
-    tau: float = 21_600.0  # seconds until an auction ends; with a bid, whatever its ttl
+    tau: float = 259_200.0  # seconds until an auction ends; with a bid, whatever its ttl
     # Clip
     curve: str = "stairstep"  # price curve: linear, stairstep or exponential
     cut: float = 0.99  # factor of the price per step (stairstep) or per second (exponential)
