@@ -342,5 +342,5 @@ class LiquityMarket(Venue):
         return owed
 
     def claims_scale(self) -> F64:
-        """What was once there: offsets and closed troves leave rounding of that size."""
+        """Allow rounding of 1e-12 of all tokens: sums of closed troves and offsets leave that."""
         return np.maximum(np.abs(self.claims()), self.world.ledger.minted * 1e-3)

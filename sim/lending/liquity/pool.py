@@ -24,7 +24,7 @@ SMALLEST = 1e-9  # of P, before the scale changes
 
 @kernel
 def compounded(state: LiquityState, w: int, account: int) -> float:
-    """What a deposit is worth now, stable tokens."""
+    """Tell what a deposit is worth now, stable tokens."""
     deposit, system = state.deposits[w, account], state.system[w]
     initial = deposit["initial"]
     if not initial > 0.0:
@@ -85,7 +85,7 @@ def offset(state: LiquityState, money: Money, w: int, debt: float, coll: float) 
 def _pay_gain(state: LiquityState, money: Money, w: int, account: int) -> float:
     """Pay a depositor the collateral earned so far."""
     system = state.system[w]
-    earned = min(gain(state, w, account), system["pool_coll"])
+    earned = min(gain(state, w, account), float(system["pool_coll"]))
     if earned > 0.0:
         transfer(money.balances, w, state.account, account, state.assets[0], earned)
         system["pool_coll"] -= earned

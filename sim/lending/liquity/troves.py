@@ -83,7 +83,7 @@ def power(base: float, exponent: float) -> float:
 
 @kernel
 def decayed_rate(state: LiquityState, w: int, now: float) -> float:
-    """Base rate after the whole minutes since fees were last charged."""
+    """Decay the base rate by the whole minutes since fees were last charged."""
     system = state.system[w]
     minutes = math.floor((now - system["fee_time"]) / 60.0)
     rate: float = system["base_rate"] * power(system["minute_decay"], minutes)

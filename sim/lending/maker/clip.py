@@ -205,8 +205,6 @@ def take(
         system["dirt"] = max(system["dirt"] - owe, 0.0)
         if auction["tab"] <= 0.0:
             back = auction["lot"]
-            transfer(
-                money.balances, w, state.account, state.owner[int(auction["urn"])], gem, back
-            )
+            transfer(money.balances, w, state.account, state.owner[int(auction["urn"])], gem, back)
             bad = close_auction(state, w, slot)
     return OK, sold, owe, back, bad

@@ -66,7 +66,7 @@ def is_open(state: MakerState, w: int, slot: int, now: float) -> bool:
     """Whether an auction takes bids now."""
     auction = state.auctions[w, slot]
     tic = auction["tic"]
-    return (tic == 0.0 or tic > now) and auction["end"] > now
+    return bool((tic == 0.0 or tic > now) and auction["end"] > now)
 
 
 @kernel

@@ -22,7 +22,7 @@ import numpy as np
 
 from sim.actions import Reject, Verb
 from sim.errors import ConfigError
-from sim.kernel import F64, I32, I64, Rows, i64, kernel
+from sim.kernel import F64, I64, Rows, i64, kernel
 from sim.lending.maker.clip import bark, clip_status, redo, take
 from sim.lending.maker.flip import bid, bite, deal, tick
 from sim.lending.maker.params import FLIP, MakerParams
@@ -133,9 +133,7 @@ def on_flip(state: MakerState, money: Money, w: int, row: np.void, now: float) -
 
 
 @kernel
-def on_clip(
-    state: MakerState, money: Money, w: int, row: np.void, price: float, now: float
-) -> int:
+def on_clip(state: MakerState, money: Money, w: int, row: np.void, price: float, now: float) -> int:
     """Execute TAKE or REDO on a Dutch auction."""
     verb, account = i64(row["verb"]), i64(row["account"])
     slot = find_auction(state, w, i64(row["target"]))
@@ -361,7 +359,7 @@ class MakerMarket(Venue):
     def unbacked(self) -> F64:
         """Debt of the system beyond its surplus and what auctions may still bring, (world,)."""
         system = self.state.system
-        return np.maximum(system["sin"] - system["due"] - system["surplus"], 0.0)
+        return np.asarray(np.maximum(system["sin"] - system["due"] - system["surplus"], 0.0))
 
     def claims(self) -> F64:
         """Collateral of vaults and auctions, and the system's surplus."""
@@ -372,5 +370,5 @@ class MakerMarket(Venue):
         return owed
 
     def claims_scale(self) -> F64:
-        """What was once there: seized collateral and healed debt leave rounding of that size."""
+        """Allow rounding of 1e-12 of all tokens: seized lots and healed debt leave that."""
         return np.maximum(np.abs(self.claims()), self.world.ledger.minted * 1e-3)

@@ -204,9 +204,7 @@ def grab(state: MakerState, w: int, p: int, ink: float, art: float) -> float:
 
 
 @kernel
-def open_auction(
-    state: MakerState, w: int, p: int, lot: float, tab: float, due: float
-) -> int:
+def open_auction(state: MakerState, w: int, p: int, lot: float, tab: float, due: float) -> int:
     """Put a lot up in a free slot; the slot. The caller has checked that there is one."""
     system = state.system[w]
     place = int(system["n_live"])
@@ -266,7 +264,7 @@ def find_auction(state: MakerState, w: int, number: int) -> int:
     auction = state.auctions[w, slot]
     if auction["live"] == 0.0 or auction["generation"] != number // n_slots:
         return -1
-    return slot
+    return int(slot)
 
 
 @kernel
