@@ -77,6 +77,8 @@ def on_vault(state: MakerState, money: Money, w: int, row: np.void, price: float
         return BAD_ASSET
     if not amount > 0.0:
         return BAD_AMOUNT
+    if not price > 0.0 and verb in (WITHDRAW, BORROW):
+        return BAD_PRICE
     spot = price / state.system[w]["liquidation_ratio"]
     if verb == SUPPLY:
         code, moved = lock(state, money, w, p, account, amount, limit)
