@@ -4,7 +4,8 @@ Nobody's deposit is touched when debt is offset: a product P shrinks by the shar
 a sum S grows by the collateral per unit (`StabilityPool.sol` of 2025: P starts at 1 and never
 reaches 0, because a minimum stays in the pool; there are scales, and no epochs). Between changes a
 deposit d is worth d × P / P_t and has gained d × (S - S_t) / P_t, across at most one change of
-scale.
+scale. S grows fast while the pool is small, and a deposit made later needs a difference of large
+sums: the contract has 36 decimals for it, here it is a pair of float64 (Knuth's two-sum).
 """
 
 import numpy as np
@@ -46,9 +47,9 @@ def gain(state: LiquityState, w: int, account: int) -> float:
     if not initial > 0.0:
         return 0.0
     scale = int(deposit["scale"])
-    earned = state.sums[w, scale] - deposit["S"]
+    earned = state.sums[w, scale, 0] - deposit["S"] + (state.sums[w, scale, 1] - deposit["S_low"])
     if scale + 1 < N_SCALES:
-        earned += state.sums[w, scale + 1] / SCALE
+        earned += state.sums[w, scale + 1, 0] / SCALE
     whole: float = initial * earned / deposit["P"]
     return whole
 
@@ -62,6 +63,16 @@ def most_to_offset(state: LiquityState, w: int) -> float:
 
 
 @kernel
+def _add(state: LiquityState, w: int, scale: int, part: float) -> None:
+    """Add to a sum of two parts, without losing what is small beside it."""
+    high = state.sums[w, scale, 0]
+    total = high + part
+    back = total - high
+    state.sums[w, scale, 1] += (high - (total - back)) + (part - back)
+    state.sums[w, scale, 0] = total
+
+
+@kernel
 def offset(state: LiquityState, money: Money, w: int, debt: float, coll: float) -> None:
     """Pay debt with deposits, burning them, and hand the collateral to the depositors."""
     system = state.system[w]
@@ -69,7 +80,7 @@ def offset(state: LiquityState, money: Money, w: int, debt: float, coll: float) 
     if not (debt > 0.0 and total > 0.0):
         return
     scale = int(system["scale"])
-    state.sums[w, scale] += coll / total * system["P"]
+    _add(state, w, scale, coll / total * system["P"])
     left = max(total - debt, system["min_in_pool"])
     product = system["P"] * (left / total)
     while product < SMALLEST:
@@ -100,7 +111,8 @@ def _record(state: LiquityState, w: int, account: int, worth: float) -> None:
     deposit["initial"] = worth
     deposit["P"] = system["P"]
     deposit["scale"] = system["scale"]
-    deposit["S"] = state.sums[w, int(system["scale"])]
+    deposit["S"] = state.sums[w, int(system["scale"]), 0]
+    deposit["S_low"] = state.sums[w, int(system["scale"]), 1]
 
 
 @kernel

@@ -28,6 +28,7 @@ DEPOSIT = np.dtype(
         ("initial", np.float64),  # stable tokens at the last change
         ("P", np.float64),  # product at that time
         ("S", np.float64),  # sum at that time
+        ("S_low", np.float64),  # its low part
         ("scale", np.float64),  # scale at that time
     ]
 )
@@ -68,7 +69,7 @@ class LiquityState(NamedTuple):
 
     troves: Rows  # (W, N) records of TROVE
     deposits: Rows  # (W, A) records of DEPOSIT
-    sums: F64  # (W, N_SCALES) collateral gain per unit of deposit, times P, by scale: S
+    sums: F64  # (W, N_SCALES, 2) collateral gain per unit of deposit, times P: S, high and low part
     system: Rows  # (W,) records of SYSTEM
     owner: I32  # (N,) ledger account of each trove
     assets: I64  # (2,) indices of collateral and stable asset
@@ -92,7 +93,7 @@ def new_state(
         {
             "troves": (owner.shape[0], len(TROVE.names or ())),
             "deposits": (n_accounts, len(DEPOSIT.names or ())),
-            "sums": (N_SCALES,),
+            "sums": (N_SCALES, 2),
             "system": (len(SYSTEM.names or ()),),
         },
     )
