@@ -23,8 +23,7 @@ TERMS = {
 
 
 def build(maker, auction, n_worlds=2):
-    world = maker(INK, DEBT, n_worlds, auction=auction, **TERMS)
-    return world
+    return maker(INK, DEBT, n_worlds, auction=auction, **TERMS)
 
 
 def rows_of(rng, world, auction, n=10):
