@@ -19,7 +19,7 @@ from agents.view import View
 from sim.actions import Verb
 from sim.errors import ConfigError
 from sim.kernel import F64, I64, Rows, inlined, kernel
-from sim.lending.pooled import PooledMarket
+from sim.lending.market import LendingMarket
 from sim.lending.state import PooledState
 from sim.state import Arena
 from sim.world import World
@@ -239,9 +239,9 @@ class Borrowers(MarketAgent):
     def enroll(self, world: World) -> None:
         """Draw the book and its owners' traits, and bring the positions to the market."""
         market = world.venues.get(self.market_name)
-        if not isinstance(market, PooledMarket):
+        if not isinstance(market, LendingMarket):
             raise ConfigError(
-                f"{self.name}.market must name a pooled lending market, got {self.market_name!r}; "
+                f"{self.name}.market must name a lending market, got {self.market_name!r}; "
                 f"known venues: {', '.join(world.venues)}"
             )
         prices = world.fundamental[0]

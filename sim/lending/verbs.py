@@ -8,7 +8,7 @@ allow. `custody` is the market's ledger account: its balance is the reserve's ca
 import numpy as np
 
 from sim.actions import Reject, Verb
-from sim.kernel import F64, I64, Rows, inlined, kernel
+from sim.kernel import F64, I64, Record, Rows, inlined, kernel
 from sim.ledger import transfer
 from sim.lending.health import position_values
 from sim.lending.index import LiquidationIndex, touch
@@ -167,14 +167,17 @@ def take_debt(state: PooledState, w: int, p: int, asset: int, scaled: float) -> 
 
 
 @kernel
-def withdrawable(state: PooledState, prices: F64, w: int, p: int, asset: int) -> float:
+def withdrawable(
+    state: PooledState, prices: F64, w: int, p: int, asset: int, at_ltv: bool
+) -> float:
     """Most tokens of a reserve that may leave a position without making it unhealthy; or inf.
 
-    Without debt, or for supply that is no collateral, there is no bound. With debt, collateral of
-    zero LTV must leave before any other (the contract's rule): then the bound is 0.
+    With `at_ltv` what is left must carry the debt at loan-to-value, not at the threshold. Without
+    debt, or for supply that is no collateral, there is no bound. With debt, collateral of zero LTV
+    must leave before any other (Aave's rule): then the bound is 0.
     """
     reserve = state.reserves[w, asset]
-    _, weighted, _, debt = position_values(state, prices, w, p)
+    _, weighted, power, debt = position_values(state, prices, w, p)
     threshold = reserve["liquidation_threshold"]
     if debt <= 0.0 or threshold <= 0.0:
         return np.inf
@@ -184,6 +187,10 @@ def withdrawable(state: PooledState, prices: F64, w: int, p: int, asset: int) ->
             counts = other["liquidation_threshold"] > 0.0 and state.collateral[w, p, a] > 0.0
             if counts and other["ltv"] <= 0.0:
                 return 0.0
+    if at_ltv:
+        weighted, threshold = power, reserve["ltv"]
+        if threshold <= 0.0:
+            return np.inf if weighted >= debt * HEALTHY else 0.0
     room = (weighted - debt) / (float(prices[w, asset]) * threshold)
     return room if room > 0.0 else 0.0
 
@@ -200,6 +207,7 @@ def withdraw(
     asset: int,
     amount: float,
     limit: float,
+    at_ltv: bool,
 ) -> tuple[int, float]:
     """Take supply back; the position must stay healthy. Returns code and tokens moved."""
     if state.owner[p] != account:
@@ -209,7 +217,7 @@ def withdraw(
     if held <= 0.0:
         return NO_COLLATERAL, 0.0
     cash = balances[w, custody, asset]
-    room = withdrawable(state, prices, w, p, asset)
+    room = withdrawable(state, prices, w, p, asset, at_ltv)
     if np.isinf(amount):
         amount = min(min(held, cash), room)
         if amount <= 0.0:
@@ -472,6 +480,49 @@ def flash(
     return OK, amount, premium
 
 
+@inlined
+def admit(state: PooledState, w: int, asset: int, amount: float) -> int:
+    """Check what all verbs on a reserve have in common."""
+    if asset < 0 or asset >= state.reserves.shape[1] or state.reserves[w, asset]["listed"] == 0.0:
+        return BAD_ASSET
+    if not amount > 0.0:
+        return BAD_AMOUNT
+    if state.reserves[w, asset]["paused"] != 0.0:
+        return PAUSED
+    return OK
+
+
+@kernel
+def move(
+    state: PooledState,
+    balances: F64,
+    prices: F64,
+    custody: int,
+    w: int,
+    verb: int,
+    account: int,
+    p: int,
+    asset: int,
+    amount: float,
+    limit: float,
+    at_ltv: bool,
+) -> tuple[int, float]:
+    """Supply, withdraw, borrow or repay; returns code and tokens moved."""
+    if p < 0 or p >= state.owner.shape[0]:
+        return BAD_TARGET, 0.0
+    if verb == SUPPLY:
+        return supply(state, balances, custody, w, account, p, asset, amount, limit)
+    if verb == WITHDRAW:
+        return withdraw(
+            state, balances, prices, custody, w, account, p, asset, amount, limit, at_ltv
+        )
+    if verb == BORROW:
+        return borrow(state, balances, prices, custody, w, account, p, asset, amount, limit)
+    if verb == REPAY:
+        return repay(state, balances, custody, w, account, p, asset, amount, limit)
+    return UNKNOWN_VERB, 0.0
+
+
 @kernel
 def perform(
     state: PooledState,
@@ -491,13 +542,9 @@ def perform(
     """Check what all verbs have in common and dispatch; returns code and results."""
     if verb < SUPPLY or verb > FLASH_REPAY:
         return UNKNOWN_VERB, 0.0, 0.0, 0.0, 0.0
-    n_assets = prices.shape[1]
-    if asset < 0 or asset >= n_assets or state.reserves[w, asset]["listed"] == 0.0:
-        return BAD_ASSET, 0.0, 0.0, 0.0, 0.0
-    if not amount > 0.0:
-        return BAD_AMOUNT, 0.0, 0.0, 0.0, 0.0
-    if state.reserves[w, asset]["paused"] != 0.0:
-        return PAUSED, 0.0, 0.0, 0.0, 0.0
+    code = admit(state, w, asset, amount)
+    if code != OK:
+        return code, 0.0, 0.0, 0.0, 0.0
     moved, premium = 0.0, 0.0
     if verb >= FLASH_BORROW:
         if alone:
@@ -506,25 +553,29 @@ def perform(
             state, balances, custody, w, account, asset, amount, verb == FLASH_REPAY
         )
         return code, moved, premium, 0.0, 0.0
-    if p < 0 or p >= state.owner.shape[0]:
-        return BAD_TARGET, 0.0, 0.0, 0.0, 0.0
     if verb == LIQUIDATE:
+        if p < 0 or p >= state.owner.shape[0]:
+            return BAD_TARGET, 0.0, 0.0, 0.0, 0.0
+        n_assets = prices.shape[1]
         if asset_2 < 0 or asset_2 >= n_assets or state.reserves[w, asset_2]["listed"] == 0.0:
             return BAD_ASSET, 0.0, 0.0, 0.0, 0.0
         return liquidate(
             state, balances, prices, custody, w, account, p, asset, asset_2, amount, limit
         )
-    if verb == SUPPLY:
-        code, moved = supply(state, balances, custody, w, account, p, asset, amount, limit)
-    elif verb == WITHDRAW:
-        code, moved = withdraw(
-            state, balances, prices, custody, w, account, p, asset, amount, limit
-        )
-    elif verb == BORROW:
-        code, moved = borrow(state, balances, prices, custody, w, account, p, asset, amount, limit)
-    else:
-        code, moved = repay(state, balances, custody, w, account, p, asset, amount, limit)
+    code, moved = move(
+        state, balances, prices, custody, w, verb, account, p, asset, amount, limit, False
+    )
     return code, moved, 0.0, 0.0, 0.0
+
+
+@inlined
+def write_outcome(row: Record, code: int, r0: float, r1: float, r2: float, r3: float) -> None:
+    """Write what became of a row."""
+    row["code"] = code
+    row["r0"] = r0
+    row["r1"] = r1
+    row["r2"] = r2
+    row["r3"] = r3
 
 
 @kernel
@@ -562,11 +613,7 @@ def execute(
                 row["limit"],
                 row["bundle"] == 0,
             )
-            row["code"] = code
-            row["r0"] = r0
-            row["r1"] = r1
-            row["r2"] = r2
-            row["r3"] = r3
+            write_outcome(row, code, r0, r1, r2, r3)
             if code == OK:
                 done += 1
                 if 0 <= p < state.owner.shape[0]:
