@@ -72,6 +72,8 @@ class Verb(IntEnum):
     CANCEL_ORDER = 16
     REDUCE_ORDER = 17
     REPLACE_ORDER = 18
+    ABSORB = 30  # the protocol takes over an unhealthy position
+    BUY_COLLATERAL = 31  # from the protocol's store front
 
 
 class Reject(IntEnum):
@@ -110,6 +112,10 @@ class Reject(IntEnum):
     HALTED = 29  # the book takes no such order in its present phase
     OUT_OF_BAND = 30
     BOOK_FULL = 31
+    SELF_LIQUIDATION = 50
+    TOO_MUCH_REPAID = 51  # more than one liquidation may repay, or than the collateral pays for
+    BELOW_MINIMUM = 52  # a debt smaller than the market takes
+    NOT_FOR_SALE = 53  # the protocol has reserves enough, or nothing of it
 
 
 def new_rows(n: int) -> Rows:

@@ -16,7 +16,10 @@ def checks(document: dict[str, Any]) -> Iterator[Check]:
         fields = ("collateralAdjustedValue", "liabilityValue", "liability", "collateralBalance",
                   "collateralValue")  # fmt: skip
         discount = number(row["maxLiquidationDiscountBps"], scale)
-        factor, repay, seized = maximum_liquidation(*numbers(row, fields, WAD), discount)
+        adjusted, value, liability, held, held_value = numbers(row, fields, WAD)
+        factor, repay, seized = maximum_liquidation(
+            adjusted, value, liability, held, held_value, discount
+        )
         name = f"rows[{i}]"
         yield Check(row=name, quantity="discountFactor", got=factor, unit=WAD,
                     expected=row["discountFactor"])  # fmt: skip

@@ -38,7 +38,7 @@ def quote_collateral(
 
 @kernel
 def absorbed(balance: float, seized_value: float, base_price: float) -> tuple[float, float]:
-    """Base balance after absorption, and what the reserves paid out for it, whole tokens.
+    """Find the base balance after absorption, and what the reserves paid for it, whole tokens.
 
     Parameters
     ----------
