@@ -252,6 +252,8 @@ class Borrowers(MarketAgent):
             book = book.draw(world.assets, prices, thresholds, ltv)
         else:
             book = book.aligned(world.assets)
+        collateral, owed = market.restate(world.assets, prices, book.collateral, book.debt)
+        book = LoanBook(book.assets, collateral, owed, book.ids)
         health = book.health_factor(prices, thresholds)
         traits = draw_traits(self.params, len(book), self.traits_seed, health)
         self.calendar = calendar(traits, world.block_seconds)

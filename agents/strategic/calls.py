@@ -69,6 +69,9 @@ def read_offer(lending: PooledState, oracle: F64, table: Opportunities, w: int, 
     p, c, d = table.position[k], table.collateral_asset[k], table.debt_asset[k]
     reserve = lending.reserves[w, c]
     bonus = reserve["liquidation_bonus"]
+    if bonus < 0.0:  # it depends on the position, and any part of the call has the same
+        per_debt = table.collateral_received[k] / table.debt_to_cover[k]
+        return Offer(table.debt_to_cover[k], table.debt_to_cover[k], per_debt)
     gross = 1.0 + bonus * (1.0 - reserve["protocol_fee"])
     seized_per_debt = oracle[w, d] * (1.0 + bonus) / oracle[w, c]
     most = table.debt_to_cover[k]

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from sim.actions import Reject
-from sim.kernel import F64, inlined, kernel
+from sim.actions import Reject, Verb
+from sim.kernel import F64, Record, inlined, kernel
 from sim.ledger import transfer
 from sim.lending.liquidation import TIE
-from sim.lending.moves import take_collateral, take_debt
+from sim.lending.moves import move, take_collateral, take_debt
 from sim.lending.state import PooledState
+from sim.lending.verbs import flash
 
 OK = int(Reject.OK)
 BAD_ASSET = int(Reject.BAD_ASSET)
@@ -17,6 +18,8 @@ INSUFFICIENT_LIQUIDITY = int(Reject.INSUFFICIENT_LIQUIDITY)
 LIMIT_NOT_MET = int(Reject.LIMIT_NOT_MET)
 PAUSED = int(Reject.PAUSED)
 SELF_LIQUIDATION = int(Reject.SELF_LIQUIDATION)
+FLASH_NOT_REPAID = int(Reject.FLASH_NOT_REPAID)
+FLASH_BORROW, FLASH_REPAY = int(Verb.FLASH_BORROW), int(Verb.FLASH_REPAY)
 
 LEAST_INDEX = 1e-9  # suppliers whose whole supply is lost keep this, so that shares have a price
 
@@ -124,19 +127,42 @@ def socialise(state: PooledState, prices: F64, w: int, p: int) -> float:
 def has_collateral(state: PooledState, w: int, p: int) -> bool:
     """Whether a position holds anything that counts as collateral."""
     for a in range(state.debt.shape[2]):
-        if state.collateral[w, p, a] > 0.0:
-            if state.reserves[w, a]["liquidation_threshold"] > 0.0:
-                return True
+        held = state.collateral[w, p, a]
+        if held > 0.0 and state.reserves[w, a]["liquidation_threshold"] > 0.0:
+            return True
     return False
 
 
 @inlined
-def owes(state: PooledState, w: int, p: int) -> bool:
-    """Whether a position owes anything."""
-    for a in range(state.debt.shape[2]):
-        if state.debt[w, p, a] > 0.0:
+def owes_other(state: PooledState, w: int, p: int, asset: int) -> bool:
+    """Whether a position owes anything in an asset that is not `asset`."""
+    for a in range(state.debt.shape[2]):  # noqa: SIM110 - a kernel
+        if a != asset and state.debt[w, p, a] > 0.0:
             return True
     return False
+
+
+@inlined
+def flash_or_move(
+    state: PooledState,
+    balances: F64,
+    prices: F64,
+    custody: int,
+    w: int,
+    row: Record,
+    at_ltv: bool,
+) -> tuple[int, float, float]:
+    """Perform a row that is no liquidation, after `moves.admit`; code, tokens moved, premium."""
+    verb, account, p = int(row["verb"]), int(row["account"]), int(row["target"])
+    asset, amount = int(row["asset"]), row["amount"]
+    if verb >= FLASH_BORROW:
+        if row["bundle"] == 0:
+            return FLASH_NOT_REPAID, 0.0, 0.0
+        return flash(state, balances, custody, w, account, asset, amount, verb == FLASH_REPAY)
+    code, moved = move(
+        state, balances, prices, custody, w, verb, account, p, asset, amount, row["limit"], at_ltv
+    )
+    return code, moved, 0.0
 
 
 @inlined
