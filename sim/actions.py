@@ -22,6 +22,7 @@ ROW = np.dtype(
         ("target", np.int32),  # position or auction (lending), feed (oracle); -1: no meaning
         ("asset", np.int16),  # asset handed in, or the collateral of a liquidation
         ("asset_2", np.int16),  # asset received, or the debt of a liquidation
+        ("option", np.int32),  # how an order lives on a book (`sim.book.rows.order_option`)
         ("amount", np.float64),  # whole tokens; inf: as much as the rules and the balance allow
         ("limit", np.float64),  # least acceptable outcome, whole tokens; 0: none
         (
@@ -64,11 +65,20 @@ class Verb(IntEnum):
     ADD_LIQUIDITY = 9
     REMOVE_LIQUIDITY = 10
     REPORT = 11
+    LIMIT_ORDER = 12
+    MARKET_ORDER = 13
+    STOP_ORDER = 14
+    STOP_LIMIT_ORDER = 15
+    CANCEL_ORDER = 16
+    REDUCE_ORDER = 17
+    REPLACE_ORDER = 18
     BID = 20  # a bid in an English auction
     TAKE = 21  # a purchase from a Dutch auction
     REDO = 22  # restart an auction that nobody ended
     DEAL = 23  # hand an English auction's lot to the winner
     REDEEM = 24  # stable tokens for collateral at face value
+    ABSORB = 30  # the protocol takes over an unhealthy position
+    BUY_COLLATERAL = 31  # from the protocol's store front
 
 
 class Reject(IntEnum):
@@ -111,6 +121,11 @@ class Reject(IntEnum):
     AUCTION_RUNS = 41  # it cannot be restarted or settled yet
     BID_TOO_LOW = 42
     LAST_POSITION = 43  # the system must keep one
+    SELF_LIQUIDATION = 50
+    TOO_MUCH_REPAID = 51  # more than one liquidation may repay, or than the collateral pays for
+    BELOW_MINIMUM = 52  # a debt smaller than the market takes
+    OTHER_DEBT = 54  # an account may owe one asset only, or none beside its supply
+    NOT_FOR_SALE = 53  # the protocol has reserves enough, or nothing of it
 
 
 def new_rows(n: int) -> Rows:

@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
-import numba.cpython.unsafe.numbers as unsafe
-import numba.extending
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,6 +36,7 @@ at = cast(Callable[[int], Any], np.uint64)  # an index that is never negative: n
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+_SIGNS = (b"@kernel", b"@inlined", b"numba.extending")  # a source that ends up in machine code
 _PACKAGES = ("sim", "agents", "envs")
 
 
@@ -59,7 +58,7 @@ def source_digest(root: Path | None = None) -> str:
     for package in _PACKAGES:
         for path in sorted((root / package).rglob("*.py")):
             source = path.read_bytes()
-            if b"@kernel" in source or b"@inlined" in source:
+            if any(sign in source for sign in _SIGNS):
                 digest.update(path.relative_to(root).as_posix().encode())
                 digest.update(source)
     return digest.hexdigest()
@@ -106,25 +105,3 @@ def word(value: int) -> int:
     Numba compiles a callee anew for each plain constant that it is called with.
     """
     return cast(int, np.int64(value))
-
-
-def trailing_zeros(bits: int) -> int:
-    """Place of the lowest set bit of a 64-bit word that is not 0; one instruction in kernels."""
-    return (int(bits) & -int(bits)).bit_length() - 1
-
-
-def leading_zeros(bits: int) -> int:
-    """Count of zero bits above the highest set bit of a 64-bit word that is not 0."""
-    return 64 - int(bits).bit_length()
-
-
-@numba.extending.overload(trailing_zeros, inline="never")
-def _trailing_zeros(bits):  # type: ignore[no-untyped-def]
-    del bits
-    return lambda bits: np.int64(unsafe.trailing_zeros(np.uint64(bits)))  # type: ignore[call-arg]
-
-
-@numba.extending.overload(leading_zeros, inline="never")
-def _leading_zeros(bits):  # type: ignore[no-untyped-def]
-    del bits
-    return lambda bits: np.int64(unsafe.leading_zeros(np.uint64(bits)))  # type: ignore[call-arg]

@@ -113,7 +113,7 @@ LOST_ORDER = word(Fault.LOST_ORDER)
 
 
 def scratch_words(book: Book) -> int:
-    """Length of the scratch array that a check of a book needs: a mark per slot, two per account."""
+    """Length of the scratch array of a check: a mark per slot, two sums per account."""
     return int(book.orders.shape[0] + 2 * book.accounts.shape[0])
 
 

@@ -159,8 +159,8 @@ class OrderBook:
         """
         if messages.dtype != MESSAGE or messages.ndim != 1:
             raise InputError(
-                f"messages must be one row of records of MESSAGE, got {messages.ndim} dimensions of "
-                f"{messages.dtype}; make them with new_messages"
+                f"messages must be one row of records of MESSAGE, got {messages.ndim} dimensions "
+                f"of {messages.dtype}; make them with new_messages"
             )
         parts, start = [], 0
         while True:

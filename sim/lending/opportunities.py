@@ -166,12 +166,17 @@ def select(usd: F64, ids: I64, order: I64, start: int, end: int, most: int) -> N
 
 
 @inlined
-def write(state: PooledState, prices: F64, w: int, p: int, out: Opportunities, k: int) -> None:
-    """Write the k-th entry."""
+def write(
+    state: PooledState, prices: F64, w: int, p: int, out: Opportunities, k: int, quoted: bool
+) -> None:
+    """Write the k-th entry; what the call covers and pays only where `quoted`."""
     asset, asset_2, weighted, debt_usd = largest_assets(state, prices, w, p)
     covered, received, available = 0.0, 0.0, 0.0
     if asset >= 0 and asset_2 >= 0:
-        covered, received = largest_call(state, prices, w, p, asset, asset_2, weighted, debt_usd)
+        if quoted:
+            covered, received = largest_call(
+                state, prices, w, p, asset, asset_2, weighted, debt_usd
+            )
         available = state.collateral[w, p, asset] * state.reserves[w, asset]["liquidity_index"]
     out.position[k] = p
     out.collateral_asset[k] = asset
@@ -186,7 +191,7 @@ def write(state: PooledState, prices: F64, w: int, p: int, out: Opportunities, k
 @kernel
 def survey(
     index: LiquidationIndex, state: PooledState, prices: F64, floor: F64, most: int,
-    ids: I64, usd: F64, order: I64, out: Opportunities,
+    ids: I64, usd: F64, order: I64, out: Opportunities, quoted: bool,
 ) -> int:  # fmt: skip
     """Fill `out` with the best call on the `most` largest liquidatable debts of each world.
 
@@ -201,6 +206,8 @@ def survey(
     ids, usd, order : array
         Scratch with room for one world's watched positions.
     out : Opportunities
+    quoted : bool
+        Whether calls follow the rules of `verbs`; else another kernel prices them.
 
     Returns
     -------
@@ -224,7 +231,7 @@ def survey(
         if n + count <= room:
             rank(usd, ids, order, 0, count)
             for k in range(count):
-                write(state, prices, w, ids[order[k]], out, n + k)
+                write(state, prices, w, ids[order[k]], out, n + k, quoted)
         n += count
     out.starts[floor.shape[0]] = n
     return n if n > room else 0

@@ -113,15 +113,17 @@ def check_risk(ltv: float, threshold: float, bonus: float) -> None:
         )
 
 
-def check_values(name: str, values: F64, n_worlds: int) -> F64:
+def check_values(
+    name: str, values: F64, n_worlds: int, bounds: Mapping[str, tuple[float, float]]
+) -> F64:
     """One value per world, each within the bounds of the field."""
     values = np.asarray(values, np.float64)
-    if name not in BOUNDS:
-        raise ConfigError(f"cannot vary {name}; known fields: {', '.join(sorted(BOUNDS))}")
+    if name not in bounds:
+        raise ConfigError(f"cannot vary {name}; known fields: {', '.join(sorted(bounds))}")
     if values.shape != (n_worlds,):
         raise ConfigError(
             f"{name} must have one value per world, shape ({n_worlds},), got {values.shape}"
         )
     for value in values:
-        check_bound(name, float(value), *BOUNDS[name])
+        check_bound(name, float(value), *bounds[name])
     return values

@@ -1,5 +1,7 @@
 """Positions of a pooled market: the initial book, and the copies that a bundle needs."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from sim.errors import InputError
@@ -53,6 +55,25 @@ def undo_positions(
                     state.collateral[w, p, a] = collateral[w, k, a]
                     state.debt[w, p, a] = debt[w, k, a]
                 touch(index, state, w, p)
+
+
+def restated(amounts: F64, prices: F64, kept: Sequence[int]) -> F64:
+    """State balances in some assets only, of the same worth: all others in the first of `kept`.
+
+    Parameters
+    ----------
+    amounts : array (n, A)
+        Whole tokens; not changed.
+    prices : array (A,)
+        USD per whole token.
+    kept : sequence of int
+        Columns that stay as they are.
+    """
+    others = np.ones(amounts.shape[1], np.bool_)
+    others[list(kept)] = False
+    made = np.where(others, 0.0, amounts)
+    made[:, kept[0]] += amounts[:, others] @ prices[others] / prices[kept[0]]
+    return np.asarray(made, np.float64)
 
 
 class Book:

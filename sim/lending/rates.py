@@ -1,4 +1,4 @@
-"""Interest: the two-slope rate, what suppliers get of it, and how indices grow.
+"""Interest: rates with a kink, what suppliers get of them, and how indices grow.
 
 Aave v3 (`DefaultReserveInterestRateStrategyV2.sol`, `MathUtils.sol`): the borrow rate is linear in
 utilisation with a kink at the optimal utilisation; supply interest is linear between updates, debt
@@ -63,3 +63,23 @@ def binomial_interest(rate: float, seconds: float) -> float:
     second = n * max(n - 1.0, 0.0) / 2.0
     third = second * max(n - 2.0, 0.0) / 3.0
     return float(1.0 + rate * n / YEAR + (second * square + third * cube) / RAY)
+
+
+@kernel
+def kinked_rate(
+    used: float, base: float, slope_low: float, slope_high: float, kink: float
+) -> float:
+    """Rate with one slope up to the kink and another beyond, both per unit of utilisation.
+
+    Compound III's two curves and, with its first slope divided by the kink, the jump-rate model of
+    Compound v2; without a kink (inf) its white-paper model. Any unit of time.
+    """
+    if used <= kink:
+        return base + slope_low * used
+    return base + slope_low * kink + slope_high * (used - kink)
+
+
+@kernel
+def taylor_growth(x: float) -> float:
+    """First three terms of exp(x) - 1, as Morpho Blue's `wTaylorCompounded` has them."""
+    return x + x * x / 2.0 + x * x * x / 6.0

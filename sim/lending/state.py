@@ -6,6 +6,7 @@ records: numba flattens a tuple of arrays into the signature of every kernel, an
 records compile in half the time that forty arrays of numbers take.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -75,11 +76,15 @@ class PooledState(NamedTuple):
     market: Rows  # (W,) records of MARKET
 
 
-def new_arena(n_worlds: int, n_assets: int) -> Arena:
-    """Allocate all state but the positions."""
+def new_arena(n_worlds: int, n_assets: int, own: Mapping[str, tuple[int, ...]]) -> Arena:
+    """Allocate all state but the positions; `own` are a mechanism's further fields."""
     return Arena(
         n_worlds,
-        {"reserves": (n_assets, len(RESERVE.names or ())), "market": (len(MARKET.names or ()),)},
+        {
+            "reserves": (n_assets, len(RESERVE.names or ())),
+            "market": (len(MARKET.names or ()),),
+            **own,
+        },
     )
 
 
