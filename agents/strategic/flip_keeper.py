@@ -106,7 +106,7 @@ def decide_flip(
                 rows[n]["limit"] = lot
                 budget -= amount
             elif auction["tic"] != 0.0:
-                if not mine:
+                if not mine or not (auction["tic"] < now or auction["end"] < now):
                     continue
                 price_of_gas = plain_bid(sight, starting, w)
                 write_row(rows[n], starting, w, DEAL, price_of_gas, base_fee, number, np.inf)

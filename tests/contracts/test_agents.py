@@ -7,7 +7,11 @@ from experiments.build import parts
 from sim.actions import ROW, ROW_RULES, Verb
 
 BLOCKS = 70
-VAULTS = {"flip_keeper": "maker_flip", "clip_keeper": "maker_clip"}  # the market that they need
+VAULTS = {  # the market that they need
+    "flip_keeper": "maker_flip",
+    "clip_keeper": "maker_clip",
+    "trove_liquidator": "liquity",
+}
 SETTINGS = {"lenders": {"utilisation": 0.97, "interval_seconds": 900}}
 
 
@@ -57,7 +61,9 @@ def grouped(rows):
 
 def mounted(agent):
     """Overrides that give an agent the market that it needs."""
-    return [f"+lending@pools.maker={VAULTS[agent]}"] if agent in VAULTS else []
+    if agent not in VAULTS:
+        return []
+    return [f"+lending@pools.vaults={VAULTS[agent]}", "cast.mine.market=vaults"]
 
 
 def vault_owner(agent, scripted):
@@ -68,9 +74,9 @@ def vault_owner(agent, scripted):
         gem, stable = world.asset_index("WETH"), world.asset_index("DAI")
         collateral[:, gem] = np.linspace(10.0, 200.0, 20)
         debt[:, stable] = collateral[:, gem] * world.fundamental[0, gem] / 1.6
-        world.venues["maker"].add_positions(owner.account, collateral, debt)
+        world.venues["vaults"].add_positions(owner.account, collateral, debt)
 
-    return {"vaults": scripted(enrolls=enroll)} if agent in VAULTS else {}
+    return {"vault_owner": scripted(enrolls=enroll)} if agent in VAULTS else {}
 
 
 def play(model, label):
