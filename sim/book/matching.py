@@ -458,6 +458,19 @@ def submit(book: Book, message: Rows) -> None:
     process(book, message[0], 0)
 
 
+@inlined
+def is_tight(book: Book) -> bool:
+    """Whether the tape may lack room for what one more message causes.
+
+    Every live order can trade once as a maker, and a stop order trigger, trade and be cancelled
+    before. How often icebergs come back is not bounded by the number of orders: half of the tape is
+    kept for them.
+    """
+    n = book.head[N_PRINTS]
+    due = book.head[N_ORDERS] + 3 * (book.head[N_STOPS] + book.head[N_STOPS + 1])
+    return n + max(n, due) >= book.tape.shape[0]
+
+
 @kernel
 def run(book: Book, messages: Rows, start: int) -> int:
     """Do what messages ask, from `start` on, while the tape has room for what they may cause.
@@ -468,7 +481,7 @@ def run(book: Book, messages: Rows, start: int) -> int:
         Index of the first message that was not looked at.
     """
     for i in range(start, messages.shape[0]):
-        if book.head[N_PRINTS] + book.head[N_ORDERS] >= book.tape.shape[0] and i > start:
+        if i > start and is_tight(book):
             return i
         if book.head[N_ORDERS] > CACHED:
             look_ahead(book, messages, i)

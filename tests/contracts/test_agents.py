@@ -13,6 +13,7 @@ VAULTS = {  # the market that they need
     "trove_liquidator": "liquity",
 }
 SETTINGS = {"lenders": {"utilisation": 0.97, "interval_seconds": 900}}
+NEEDS = {"market_maker": ["market=order_book"]}  # an agent that lives on one market only
 
 
 def state_of(model):
@@ -59,11 +60,11 @@ def grouped(rows):
     return (np.diff(rows["world"]) < 0).sum() <= 1
 
 
-def mounted(agent):
-    """Overrides that give an agent the market that it needs."""
-    if agent not in VAULTS:
-        return []
-    return [f"+lending@pools.vaults={VAULTS[agent]}", "cast.mine.market=vaults"]
+def needs(agent):
+    """Overrides that give an agent the market that it lives on."""
+    if agent in VAULTS:
+        return [f"+lending@pools.vaults={VAULTS[agent]}", "cast.mine.market=vaults"]
+    return NEEDS.get(agent, [])
 
 
 def vault_owner(agent, scripted):
@@ -97,7 +98,7 @@ def play(model, label):
 
 
 def test_an_agent_decides_well_formed_rows(agent, study, make_model, scripted):
-    overrides = [f"+agent@cast.mine={agent}", *mounted(agent), "scenarios.crash.start_hours=0.2",
+    overrides = [f"+agent@cast.mine={agent}", *needs(agent), "scenarios.crash.start_hours=0.2",
                  "scenarios.crash.duration_hours=0.6"]  # fmt: skip
     config = study("cast", "default", *overrides)
     config["cast"]["mine"].update(SETTINGS.get(agent, {}))
@@ -116,7 +117,7 @@ def test_an_agent_decides_well_formed_rows(agent, study, make_model, scripted):
 
 
 def test_an_agent_replays_after_reset_and_restore(agent, study, make_model, scripted):
-    own = [f"+agent@cast.mine={agent}", *mounted(agent)] if agent in VAULTS else []
+    own = [f"+agent@cast.mine={agent}", *needs(agent)] if needs(agent) else []
     overrides = [*own, "scenarios.crash.start_hours=0.1", "scenarios.crash.duration_hours=0.3"]
     config, extra = study("cast", "default", *overrides), vault_owner(agent, scripted)
     model = make_model(config, 0, 2, extra=extra)
