@@ -45,8 +45,14 @@ def digest() -> str:
             rows["verb"] = rng.choice(VERBS, 40)
             rows["account"] = rng.integers(1, 5, 40)
             rows["target"] = rng.integers(-1, 5, 40)
+            own = rng.random(40) < 0.6
+            rows["account"][own] = market.state.owner[rows["target"][own] % 4]
             rows["asset"], rows["asset_2"] = rng.integers(0, 3, 40), 2
             rows["amount"] = np.where(rng.random(40) < 0.4, np.inf, rng.lognormal(3.0, 3.0, 40))
+            calls = np.flatnonzero(rows["verb"] == Verb.LIQUIDATE)[: len(found.position)]
+            rows["account"][calls], rows["amount"][calls] = 3, np.inf
+            for field, column in zip(("target", "asset", "asset_2"), found[1:4], strict=True):
+                rows[field][calls] = column[: len(calls)]
             rows["bundle"] = np.isin(rows["verb"], (6, 7))
             world.execute(market, rows)
             done |= {int(verb) for verb in rows["verb"][rows["code"] == 0]}
