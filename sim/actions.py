@@ -115,8 +115,9 @@ class Reject(IntEnum):
     SELF_LIQUIDATION = 50
     TOO_MUCH_REPAID = 51  # more than one liquidation may repay, or than the collateral pays for
     BELOW_MINIMUM = 52  # a debt smaller than the market takes
-    OTHER_DEBT = 54  # an account may owe one asset only, or none beside its supply
     NOT_FOR_SALE = 53  # the protocol has reserves enough, or nothing of it
+    OTHER_DEBT = 54  # an account may owe one asset only, or none beside its supply
+    ISOLATED = 55  # the collateral must stand alone, or may not back this debt
 
 
 def new_rows(n: int) -> Rows:

@@ -31,6 +31,10 @@ class ReserveParams:
     optimal_utilisation: float = 0.45  # fraction of the reserve lent out where the slope changes
     frozen: bool = False  # no new supply and no new debt
     paused: bool = False  # no verb at all
+    isolated: bool = False  # as collateral it stands alone, for few debts, under a ceiling
+    debt_ceiling: float = math.inf  # whole tokens of debt, of any kind, that it may back in all
+    borrowable_in_isolation: bool = False  # whether isolated collateral may back its debt
+    siloed: bool = False  # who owes it owes nothing else
 
     def __post_init__(self) -> None:
         """Reject terms that no deployment accepts."""
@@ -49,6 +53,8 @@ class PooledParams:
     close_factor_value: float = 2000.0  # USD of debt or collateral under which all may be repaid
     min_leftover: float = 1000.0  # USD of debt and collateral that a partial liquidation leaves
     flash_premium: float = 0.0005  # fraction of a flash loan, to the treasury
+    binomial: bool = False  # compound by three binomial terms, as v3.0; else by the later cubic
+    book_deficit: bool = True  # write off debt without collateral, as v3.3; else it stays
 
     def __post_init__(self) -> None:
         """Reject what cannot be simulated."""
@@ -80,6 +86,10 @@ _BOUNDS = (
     ("optimal_utilisation", 0.01, 0.99),
     ("frozen", 0.0, 1.0),
     ("paused", 0.0, 1.0),
+    ("isolated", 0.0, 1.0),
+    ("debt_ceiling", 0.0, math.inf),
+    ("borrowable_in_isolation", 0.0, 1.0),
+    ("siloed", 0.0, 1.0),
 )
 _MARKET_BOUNDS = (
     ("close_factor", 0.01, 1.0),
@@ -87,6 +97,8 @@ _MARKET_BOUNDS = (
     ("close_factor_value", 0.0, math.inf),
     ("min_leftover", 0.0, math.inf),
     ("flash_premium", 0.0, 1.0),
+    ("binomial", 0.0, 1.0),
+    ("book_deficit", 0.0, 1.0),
 )
 RISK_TERMS = ("ltv", "liquidation_threshold", "liquidation_bonus")
 BOUNDS = {name: (least, most) for name, least, most in (*_BOUNDS, *_MARKET_BOUNDS)}

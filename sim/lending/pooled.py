@@ -5,8 +5,11 @@ number of assets; two-slope rates and index accrual as in `rates`; health, loan-
 verbs of `verbs`; liquidation with bonus, protocol fee, dynamic close factor, leftover rule and the
 deficit of v3.3 as in `liquidation`; flash loans inside a bundle.
 
-What it leaves out: efficiency and isolation modes (a reserve's terms are the same for all
-positions; give e-mode terms as the reserve's own), stable rates, receiving aTokens, the sequencer's
+Isolation mode is a bar to mixing: isolated collateral stands alone, backs only debts that are
+borrowable in isolation, and no more than its ceiling. Siloed debt stands alone likewise.
+
+What it leaves out: efficiency modes (a reserve's terms are the same for all positions; give e-mode
+terms as the reserve's own), stable rates, receiving aTokens, the sequencer's
 grace period, the switch that keeps supply from being collateral (all supply in a reserve with a
 threshold is collateral), and the ban on liquidating oneself.
 
@@ -63,6 +66,16 @@ class PooledMarket(LendingMarket):
         """Set all rates from utilisation."""
         for w in range(self.world.n_worlds):
             refresh_rates(self.state, self.world.ledger.balances, w, self.account)
+
+    def _endow(self) -> None:
+        """Set totals and cash, and what isolated collateral backs."""
+        super()._endow()
+        collateral, debt = self._collateral_book, self._debt_book
+        for asset, reserve in self.params.reserves.items():
+            if reserve.isolated:
+                a = self.world.asset_index(asset)
+                held = collateral[:, a] > 0.0
+                self.state.reserves["isolated_debt"][:, a] = debt[held].sum()
 
     def execute(self, rows: Rows, order: I64, starts: I64, ends: I64) -> None:
         """Execute rows at the oracle's present prices; see `verbs`."""

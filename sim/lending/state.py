@@ -29,6 +29,10 @@ ASSET_TERMS = (  # ReserveParams has a field of each name but `listed`; units th
     "optimal_utilisation",
     "frozen",
     "paused",
+    "isolated",
+    "debt_ceiling",
+    "borrowable_in_isolation",
+    "siloed",
 )
 RESERVE = np.dtype(
     [
@@ -42,6 +46,7 @@ RESERVE = np.dtype(
         ("treasury", np.float64),  # scaled supply of the treasury
         ("surplus", np.float64),  # tokens: interest on debt less interest on supply, signed
         ("deficit", np.float64),  # tokens of debt that were written off
+        ("isolated_debt", np.float64),  # tokens borrowed against it alone, of any kind
         ("flash", np.float64),  # tokens lent until the end of the bundle
         ("supplier_interest", np.float64),  # tokens, cumulative, without the treasury's
         ("reserve_income", np.float64),  # tokens, cumulative, from interest to the treasury
@@ -54,6 +59,8 @@ MARKET_TERMS = (  # PooledParams has a field of each name; units there
     "close_factor_value",
     "min_leftover",
     "flash_premium",
+    "binomial",
+    "book_deficit",
 )
 MARKET = np.dtype(
     [
