@@ -73,6 +73,7 @@ class Verb(IntEnum):
     REDUCE_ORDER = 17
     REPLACE_ORDER = 18
     ABSORB = 30  # the protocol takes over an unhealthy position
+    SET_MODE = 32  # put a position into the category that `amount` counts
     BUY_COLLATERAL = 31  # from the protocol's store front
 
 
@@ -117,6 +118,7 @@ class Reject(IntEnum):
     BELOW_MINIMUM = 52  # a debt smaller than the market takes
     NOT_FOR_SALE = 53  # the protocol has reserves enough, or nothing of it
     OTHER_DEBT = 54  # an account may owe one asset only, or none beside its supply
+    OTHER_MODE = 56  # a debt that the position's category does not allow
     ISOLATED = 55  # the collateral must stand alone, or may not back this debt
 
 

@@ -1,7 +1,7 @@
 """Terms of a pooled lending market: one `ReserveParams` per asset, and what holds for all."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,6 +44,28 @@ class ReserveParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CategoryParams:
+    """Terms of an e-mode category; defaults are those of ether's on Ethereum."""
+
+    collaterals: Sequence[str] = ()  # assets whose terms these are, as collateral
+    borrowable: Sequence[str] = ()  # assets that a position in the category may owe
+    ltv: float = 0.93  # fraction
+    liquidation_threshold: float = 0.95  # fraction
+    liquidation_bonus: float = 0.01  # fraction
+
+    def __post_init__(self) -> None:
+        """Reject terms that no deployment accepts."""
+        for name in RISK_TERMS:
+            check_bound(name, getattr(self, name), 0.0, 1.0)
+        check_risk(self.ltv, self.liquidation_threshold, self.liquidation_bonus)
+        if not self.collaterals or not self.borrowable:
+            raise ConfigError(
+                "a category must name collaterals and borrowable assets, got "
+                f"{list(self.collaterals)} and {list(self.borrowable)}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PooledParams:
     """Terms of the market; defaults are the constants of Aave v3.3's `LiquidationLogic.sol`."""
 
@@ -54,6 +76,7 @@ class PooledParams:
     min_leftover: float = 1000.0  # USD of debt and collateral that a partial liquidation leaves
     flash_premium: float = 0.0005  # fraction of a flash loan, to the treasury
     binomial: bool = False  # compound by three binomial terms, as v3.0; else by the later cubic
+    categories: Mapping[str, CategoryParams] = field(default_factory=dict)  # e-mode, by name
     book_deficit: bool = True  # write off debt without collateral, as v3.3; else it stays
 
     def __post_init__(self) -> None:
@@ -70,6 +93,19 @@ class PooledParams:
                 )
         for name, least, most in _MARKET_BOUNDS:
             check_bound(name, getattr(self, name), least, most)
+        for name, category in self.categories.items():
+            for asset in (*category.collaterals, *category.borrowable):
+                if asset not in self.reserves:
+                    raise ConfigError(
+                        f"categories.{name} names {asset}, which is no reserve; reserves: "
+                        f"{', '.join(self.reserves)}"
+                    )
+            for asset in category.collaterals:
+                if not self.reserves[asset].ltv > 0.0:
+                    raise ConfigError(
+                        f"categories.{name}.collaterals: {asset} must have an ltv above 0 of its "
+                        "own; raise it or leave the asset out"
+                    )
 
 
 _BOUNDS = (

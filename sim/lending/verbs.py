@@ -23,7 +23,7 @@ from sim.lending.rates import (
     liquidity_rate,
     utilisation,
 )
-from sim.lending.state import PooledState
+from sim.lending.state import BORROWABLE, PooledState, bonus_of, mode_of
 
 OK = int(Reject.OK)
 UNKNOWN_VERB = int(Reject.UNKNOWN_VERB)
@@ -41,6 +41,11 @@ PAUSED = int(Reject.PAUSED)
 NOT_COLLATERAL = int(Reject.NOT_COLLATERAL)
 CAP_EXCEEDED = int(Reject.CAP_EXCEEDED)
 ISOLATED = int(Reject.ISOLATED)
+OTHER_MODE = int(Reject.OTHER_MODE)
+NOT_OWNER = int(Reject.NOT_OWNER)
+UNHEALTHY = int(Reject.UNHEALTHY)
+BAD_AMOUNT = int(Reject.BAD_AMOUNT)
+SET_MODE = int(Verb.SET_MODE)
 OTHER_DEBT = int(Reject.OTHER_DEBT)
 
 SUPPLY = int(Verb.SUPPLY)
@@ -165,7 +170,7 @@ def quote_valued(
         debt_price,
         min(amount, most),
         held,
-        reserve["liquidation_bonus"],
+        bonus_of(state, w, p, asset),
         reserve["protocol_fee"],
     )
     seized = to_liquidator + fee
@@ -224,9 +229,35 @@ def admit_debt(state: PooledState, w: int, p: int, asset: int) -> int:
         siloed = state.reserves[w, a]["siloed"] != 0.0 or reserve["siloed"] != 0.0
         if siloed and a != asset and state.debt[w, p, a] > 0.0:
             return OTHER_DEBT
+    mode = mode_of(state, w, p)
+    if mode >= 0 and state.modes[mode, asset, BORROWABLE] == 0.0:
+        return OTHER_MODE
     alone = isolated_collateral(state, w, p)
     if alone >= 0 and reserve["borrowable_in_isolation"] == 0.0:
         return ISOLATED
+    return OK
+
+
+@kernel
+def set_mode(state: PooledState, prices: F64, w: int, account: int, p: int, category: float) -> int:
+    """Put a position into a category, from 1, or out of all (0), if its debts allow it."""
+    if p < 0 or p >= state.owner.shape[0]:
+        return BAD_TARGET
+    if state.owner[p] != account:
+        return NOT_OWNER
+    n_modes = state.modes.shape[0]
+    if not (0.0 <= category <= n_modes and category == np.floor(category)) or n_modes == 0:
+        return BAD_AMOUNT
+    chosen, present = int(category), state.mode[w, p]
+    for a in range(state.modes.shape[1]):
+        owed = state.debt[w, p, a] > 0.0
+        if owed and chosen > 0 and state.modes[chosen - 1, a, BORROWABLE] == 0.0:
+            return OTHER_MODE
+    state.mode[w, p] = chosen
+    _, weighted, _, debt = position_values(state, prices, w, p)
+    if weighted < debt * HEALTHY:
+        state.mode[w, p] = present
+        return UNHEALTHY
     return OK
 
 
@@ -388,6 +419,9 @@ def perform(
     alone: bool,
 ) -> tuple[int, float, float, float, float]:
     """Check what all verbs have in common and dispatch; returns code and results."""
+    if verb == SET_MODE:
+        code = set_mode(state, prices, w, account, p, amount)
+        return code, amount if code == OK else 0.0, 0.0, 0.0, 0.0
     if verb < SUPPLY or verb > FLASH_REPAY:
         return UNKNOWN_VERB, 0.0, 0.0, 0.0, 0.0
     code = admit(state, w, asset, amount)

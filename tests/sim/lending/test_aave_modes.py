@@ -1,4 +1,4 @@
-"""Aave's isolation, silos, versions of interest, and frozen and paused reserves."""
+"""Aave's e-mode, isolation, silos, versions of interest, and frozen and paused reserves."""
 
 from typing import Any
 
@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from sim.actions import Reject, Verb
+from sim.errors import ConfigError
+from sim.lending.params import CategoryParams
 from sim.lending.pooled import PooledMarket, PooledParams, ReserveParams
 from sim.lending.rates import binomial_interest, compounded_interest
 
@@ -140,3 +142,110 @@ def test_frozen_and_paused(stand_in: Any, term: str, open_verbs: set[Verb]) -> N
         == Reject.OK
     }
     assert found == open_verbs
+
+
+# -- e-mode ---------------------------------------------------------------------------------------
+
+STETH = 1
+
+
+def staked(stand_in: Any, n_worlds: int = 1) -> tuple[Any, PooledMarket]:
+    """A lender, a position with staked ether that owes ether, and one that owes dollars."""
+    world = stand_in(n_worlds, assets=("WETH", "STETH", "USDC"), prices=(2000.0, 2000.0, 1.0))
+    market = PooledMarket(
+        PooledParams(
+            reserves=dict.fromkeys(world.assets, ReserveParams(**PLAIN)),
+            categories={"ether": CategoryParams(collaterals=["STETH"], borrowable=["WETH"])},
+        )
+    )
+    market.add_positions("lenders", np.array([[100.0, 0.0, 90_000.0]]), np.zeros((1, 3)))
+    market.add_positions(
+        "borrowers",
+        np.array([[0.0, 10.0, 0.0], [0.0, 10.0, 0.0]]),
+        np.array([[7.0, 0.0, 0.0], [0.0, 0.0, 14_000.0]]),
+    )
+    world.seat(market)
+    for account in (BORROWERS, LIQUIDATOR):
+        for asset in range(3):
+            world.ledger.endow(account, asset, 1e4)
+    return world, market
+
+
+def enter(world: Any, market: PooledMarket, p: int, category: float, **more: Any) -> Reject:
+    row = {"target": p, "amount": category, **more}
+    return code(world, market, Verb.SET_MODE, **row)
+
+
+def test_a_category_has_terms_of_its_own(stand_in: Any) -> None:
+    world, market = staked(stand_in)
+    borrow = {"verb": Verb.BORROW, "target": 1, "asset": WETH}
+    assert code(world, market, amount=1.0, **borrow) == Reject.UNHEALTHY
+    assert enter(world, market, 1, 1.0) == Reject.OK
+    np.testing.assert_allclose(market.health_factors()[0, 1:], [9.5 / 7.0, 16_000.0 / 14_000.0])
+    row = world.act(market, account=BORROWERS, **borrow)
+    assert row["r0"] == pytest.approx(9.3 - 7.0)
+    assert enter(world, market, 1, 0.0) == Reject.UNHEALTHY
+    assert code(world, market, Verb.BORROW, target=1, asset=2, amount=1.0) == Reject.OTHER_MODE
+    assert code(world, market, Verb.WITHDRAW, target=1, asset=STETH, amount=0.5) == Reject.UNHEALTHY
+    assert code(world, market, Verb.WITHDRAW, target=1, asset=STETH, amount=0.2) == Reject.OK
+
+
+def test_who_may_enter_a_category(stand_in: Any) -> None:
+    world, market = staked(stand_in)
+    assert enter(world, market, 2, 1.0) == Reject.OTHER_MODE
+    assert enter(world, market, 1, 1.0, account=LIQUIDATOR) == Reject.NOT_OWNER
+    for category in (2.0, -1.0, 0.5, np.nan, np.inf):
+        assert enter(world, market, 1, category) == Reject.BAD_AMOUNT
+    assert enter(world, market, 9, 1.0) == Reject.BAD_TARGET
+    assert market.state.mode.sum() == 0
+
+
+def test_the_index_and_the_call_know_the_category(stand_in: Any) -> None:
+    """In the category the position holds 9.5 / 7 of what it needs, outside it 8 / 7."""
+    world, market = staked(stand_in, 2)
+    assert enter(world, market, 1, 1.0) == Reject.OK
+    for fall, expected in ((0.80, [[2], [1, 2]]), (0.70, [[1, 2], [1, 2]])):
+        world.oracle_price[:, STETH] = 2000.0 * fall
+        ids, starts = market.liquidatable()
+        got = [sorted(ids[starts[w] : starts[w + 1]].tolist()) for w in range(2)]
+        assert got == expected
+        below = market.health_factors() < 1.0
+        assert [np.flatnonzero(below[w]).tolist() for w in range(2)] == expected
+    found = market.opportunities()
+    k = int(np.flatnonzero(found.position[: found.starts[1]] == 1)[0])
+    row = world.act(
+        market, Verb.LIQUIDATE, account=LIQUIDATOR, target=1, asset=STETH, asset_2=WETH,
+        amount=found.debt_to_cover[k],
+    )  # fmt: skip
+    assert row["r1"] == pytest.approx(found.collateral_received[k], rel=1e-12)
+    seized = row["r1"] + row["r2"]
+    assert seized == pytest.approx(min(row["r0"] * 1.01 / 0.7, 10.0), rel=1e-9)
+
+
+def test_a_category_is_copied_undone_and_reset(stand_in: Any) -> None:
+    world, market = staked(stand_in, 2)
+    worlds = np.arange(2)
+    market.checkpoint(worlds, np.full((2, 8), 1))
+    assert enter(world, market, 1, 1.0) == Reject.OK
+    kept = market.snapshot()
+    market.rollback(worlds)
+    assert market.state.mode.sum() == 0
+    market.restore(kept)
+    assert market.state.mode[0, 1] == 1
+    market.reset(np.array([True, False]))
+    assert market.state.mode.sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("terms", "sentence"),
+    [
+        ({"collaterals": [], "borrowable": ["WETH"]}, "must name collaterals"),
+        ({"collaterals": ["DOGE"], "borrowable": ["WETH"]}, "names DOGE, which is no reserve"),
+        ({"collaterals": ["WETH"], "borrowable": ["WETH"], "ltv": 0.97}, "ltv must not exceed"),
+    ],
+)
+def test_categories_that_cannot_be(terms: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        PooledParams(
+            reserves={"WETH": ReserveParams()}, categories={"ether": CategoryParams(**terms)}
+        )
