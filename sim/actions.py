@@ -78,6 +78,7 @@ class Verb(IntEnum):
     DEAL = 23  # hand an English auction's lot to the winner
     REDEEM = 24  # stable tokens for collateral at face value
     ABSORB = 30  # the protocol takes over an unhealthy position
+    SET_MODE = 32  # put a position into the category that `amount` counts
     BUY_COLLATERAL = 31  # from the protocol's store front
 
 
@@ -124,8 +125,10 @@ class Reject(IntEnum):
     SELF_LIQUIDATION = 50
     TOO_MUCH_REPAID = 51  # more than one liquidation may repay, or than the collateral pays for
     BELOW_MINIMUM = 52  # a debt smaller than the market takes
-    OTHER_DEBT = 54  # an account may owe one asset only, or none beside its supply
     NOT_FOR_SALE = 53  # the protocol has reserves enough, or nothing of it
+    OTHER_DEBT = 54  # an account may owe one asset only, or none beside its supply
+    OTHER_MODE = 56  # a debt that the position's category does not allow
+    ISOLATED = 55  # the collateral must stand alone, or may not back this debt
 
 
 def new_rows(n: int) -> Rows:

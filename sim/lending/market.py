@@ -99,6 +99,10 @@ class LendingMarket(Venue):
         del n_assets
         return {}
 
+    def modes(self, world: "World") -> F64:
+        """Terms of the categories that positions may enter, shape (C, A, 4); none by default."""
+        return np.zeros((0, len(world.assets), 4))
+
     @abstractmethod
     def refresh_rates(self) -> None:
         """Set all rates from the present state."""
@@ -200,9 +204,12 @@ class LendingMarket(Venue):
             debt=debt,
             reserves=as_records(self.arena["reserves"], RESERVE),
             market=as_records(self.arena["market"], MARKET),
+            mode=np.zeros((n_worlds, n if len(self.modes(world)) else 0), np.int32),
+            modes=self.modes(world),
         )
         self._allocate_index(n_worlds, n, n_assets)
         self._saved_ids: I64 = np.full((n_worlds, BUNDLE_ROWS), -1)
+        self._saved_modes: I64 = np.zeros((n_worlds, BUNDLE_ROWS), np.int64)
         self._saved_collateral: F64 = np.zeros((n_worlds, BUNDLE_ROWS, n_assets))
         self._saved_debt: F64 = np.zeros((n_worlds, BUNDLE_ROWS, n_assets))
         self._health: F64 = np.zeros((0, 0))
@@ -369,8 +376,9 @@ class LendingMarket(Venue):
         """Remember the arena and the touched positions of the listed worlds."""
         self.arena.checkpoint(worlds)
         save_positions(
-            self.state, worlds, targets, self._saved_ids, self._saved_collateral, self._saved_debt
-        )
+            self.state, worlds, targets, self._saved_ids, self._saved_modes,
+            self._saved_collateral, self._saved_debt,
+        )  # fmt: skip
 
     def rollback(self, worlds: I64) -> None:
         """Undo everything since the last checkpoint in the listed worlds."""
@@ -380,6 +388,7 @@ class LendingMarket(Venue):
             self.index_state,
             worlds,
             self._saved_ids,
+            self._saved_modes,
             self._saved_collateral,
             self._saved_debt,
         )
@@ -395,18 +404,21 @@ class LendingMarket(Venue):
         worlds = np.flatnonzero(mask)
         copy_book(self.state.collateral, self._collateral_book, worlds)
         copy_book(self.state.debt, self._debt_book, worlds)
+        self.state.mode[worlds] = 0
         self._forget(worlds)
 
     def snapshot(self) -> Any:
         """Copy of the whole state."""
-        return self.arena.snapshot(), self.state.collateral.copy(), self.state.debt.copy()
+        state = self.state
+        return self.arena.snapshot(), state.collateral.copy(), state.debt.copy(), state.mode.copy()
 
     def restore(self, snapshot: Any) -> None:
         """Take a snapshot back."""
-        arena, collateral, debt = snapshot
+        arena, collateral, debt, mode = snapshot
         self.arena.restore(arena)
         self.state.collateral[:] = collateral
         self.state.debt[:] = debt
+        self.state.mode[:] = mode
         self._forget(np.arange(self.world.n_worlds))
 
     def _forget(self, worlds: I64) -> None:

@@ -12,7 +12,7 @@ from sim.kernel import F64, Record, inlined, kernel
 from sim.ledger import transfer
 from sim.lending.health import position_values
 from sim.lending.liquidation import HEALTHY, TIE
-from sim.lending.state import PooledState
+from sim.lending.state import LIFT, LTV_LIFT, PooledState, lift_of, mode_of
 
 OK = int(Reject.OK)
 UNKNOWN_VERB = int(Reject.UNKNOWN_VERB)
@@ -104,7 +104,8 @@ def withdrawable(
     """
     reserve = state.reserves[w, asset]
     _, weighted, power, debt = position_values(state, prices, w, p)
-    threshold = reserve["liquidation_threshold"]
+    mode = mode_of(state, w, p)
+    threshold = reserve["liquidation_threshold"] * lift_of(state, mode, asset, LIFT)
     if debt <= 0.0 or threshold <= 0.0:
         return np.inf
     if reserve["ltv"] > 0.0:
@@ -114,7 +115,7 @@ def withdrawable(
             if counts and other["ltv"] <= 0.0:
                 return 0.0
     if at_ltv:
-        weighted, threshold = power, reserve["ltv"]
+        weighted, threshold = power, reserve["ltv"] * lift_of(state, mode, asset, LTV_LIFT)
         if threshold <= 0.0:
             return np.inf if weighted >= debt * HEALTHY else 0.0
     room = (weighted - debt) / (float(prices[w, asset]) * threshold)

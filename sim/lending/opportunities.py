@@ -8,7 +8,7 @@ from sim.actions import Reject
 from sim.kernel import F64, I32, I64, inlined, kernel
 from sim.lending.health import position_values
 from sim.lending.index import LiquidationIndex, fill_masks, n_worth, unhealthy_debt
-from sim.lending.state import PooledState
+from sim.lending.state import LIFT, PooledState, bonus_of, lift_of, mode_of
 from sim.lending.verbs import quote_valued
 
 OK = int(Reject.OK)
@@ -64,13 +64,14 @@ def largest_assets(
     """
     collateral_asset, debt_asset = -1, -1
     most_collateral, most_debt, weighted, total = 0.0, 0.0, 0.0, 0.0
+    mode = mode_of(state, w, p)
     for a in range(prices.shape[1]):
         reserve = state.reserves[w, a]
         held = state.collateral[w, p, a]
         threshold = reserve["liquidation_threshold"]
         if held > 0.0 and threshold > 0.0:
             value = prices[w, a] * reserve["liquidity_index"]
-            weighted += held * (value * threshold)
+            weighted += held * (value * threshold) * lift_of(state, mode, a, LIFT)
             if held * value > most_collateral:
                 most_collateral, collateral_asset = held * value, a
         owed = state.debt[w, p, a]
@@ -102,7 +103,7 @@ def largest_call(
         least = state.market[w]["min_leftover"] * spare
         by_debt = owed - least / prices[w, asset_2]
         worth = (held * prices[w, asset] - least) / prices[w, asset_2]
-        by_collateral = worth / (1.0 + state.reserves[w, asset]["liquidation_bonus"])
+        by_collateral = worth / (1.0 + bonus_of(state, w, p, asset))
         amount = min(by_debt, by_collateral)
         if amount > 0.0:
             code, repaid, received, _ = quote_valued(

@@ -5,24 +5,35 @@ number of assets; two-slope rates and index accrual as in `rates`; health, loan-
 verbs of `verbs`; liquidation with bonus, protocol fee, dynamic close factor, leftover rule and the
 deficit of v3.3 as in `liquidation`; flash loans inside a bundle.
 
-What it leaves out: efficiency and isolation modes (a reserve's terms are the same for all
-positions; give e-mode terms as the reserve's own), stable rates, receiving aTokens, the sequencer's
-grace period, the switch that keeps supply from being collateral (all supply in a reserve with a
-threshold is collateral), and the ban on liquidating oneself.
+E-mode: a position that enters a category (SET_MODE) has the category's threshold, loan-to-value and
+bonus on the category's collaterals, and may owe the category's assets only. The category's terms
+are kept as multiples of the reserves', so that a term which varies by world varies both.
+
+Isolation mode is a bar to mixing: isolated collateral stands alone, backs only debts that are
+borrowable in isolation, and no more than its ceiling. Siloed debt stands alone likewise.
+
+What it leaves out: e-mode of positions of the initial book, stable rates, receiving aTokens, the
+sequencer's grace period, the switch that keeps supply from being collateral (all supply in a
+reserve with a threshold is collateral), and the ban on liquidating oneself.
 
 Invariants, beyond those of `market`: only a liquidation that ends a position's collateral raises
 the deficit, by exactly the debt that it removes.
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
 
 from sim.actions import Verb
-from sim.kernel import I64, Rows
+from sim.kernel import F64, I64, Rows
 from sim.lending.market import LendingMarket
 from sim.lending.params import BOUNDS, PooledParams, ReserveParams
-from sim.lending.state import ASSET_TERMS, MARKET_TERMS, PooledState
+from sim.lending.state import ASSET_TERMS, BONUS, BORROWABLE, MARKET_TERMS, PooledState
 from sim.lending.verbs import accrue, execute, refresh_rates
+
+if TYPE_CHECKING:
+    from sim.world import World
 
 __all__ = ["PooledMarket", "PooledParams", "PooledState", "ReserveParams"]
 
@@ -40,6 +51,7 @@ class PooledMarket(LendingMarket):
         **LendingMarket.RESULTS,
         int(Verb.FLASH_BORROW): ("borrowed",),
         int(Verb.FLASH_REPAY): ("repaid", "premium"),
+        int(Verb.SET_MODE): ("category",),
     }
     quoted = True
     bounds = BOUNDS
@@ -59,10 +71,37 @@ class PooledMarket(LendingMarket):
         """Terms of the whole market."""
         return {name: getattr(self.params, name) for name in MARKET_TERMS}
 
+    def modes(self, world: "World") -> F64:
+        """Terms of the e-mode categories, as multiples of the reserves' terms."""
+        categories = self.params.categories.values()
+        made = np.ones((len(categories), len(world.assets), 4))
+        made[:, :, BONUS], made[:, :, BORROWABLE] = -1.0, 0.0
+        for k, category in enumerate(categories):
+            for asset in category.collaterals:
+                reserve = self.params.reserves[asset]
+                made[k, world.asset_index(asset), :BORROWABLE] = (
+                    category.liquidation_threshold / reserve.liquidation_threshold,
+                    category.ltv / reserve.ltv,
+                    category.liquidation_bonus,
+                )
+            for asset in category.borrowable:
+                made[k, world.asset_index(asset), BORROWABLE] = 1.0
+        return made
+
     def refresh_rates(self) -> None:
         """Set all rates from utilisation."""
         for w in range(self.world.n_worlds):
             refresh_rates(self.state, self.world.ledger.balances, w, self.account)
+
+    def _endow(self) -> None:
+        """Set totals and cash, and what isolated collateral backs."""
+        super()._endow()
+        collateral, debt = self._collateral_book, self._debt_book
+        for asset, reserve in self.params.reserves.items():
+            if reserve.isolated:
+                a = self.world.asset_index(asset)
+                held = collateral[:, a] > 0.0
+                self.state.reserves["isolated_debt"][:, a] = debt[held].sum()
 
     def execute(self, rows: Rows, order: I64, starts: I64, ends: I64) -> None:
         """Execute rows at the oracle's present prices; see `verbs`."""

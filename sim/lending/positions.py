@@ -7,7 +7,7 @@ import numpy as np
 from sim.errors import InputError
 from sim.kernel import F64, I64, kernel
 from sim.lending.index import LiquidationIndex, touch
-from sim.lending.state import PooledState
+from sim.lending.state import PooledState, mode_of
 
 
 @kernel
@@ -22,7 +22,7 @@ def copy_book(target: F64, book: F64, worlds: I64) -> None:
 
 @kernel
 def save_positions(
-    state: PooledState, worlds: I64, targets: I64, ids: I64, collateral: F64, debt: F64
+    state: PooledState, worlds: I64, targets: I64, ids: I64, modes: I64, collateral: F64, debt: F64
 ) -> None:
     """Keep a copy of the positions that a bundle in each listed world touches."""
     for i in range(worlds.shape[0]):
@@ -31,6 +31,7 @@ def save_positions(
             p = targets[i, k]
             ids[w, k] = p if 0 <= p < state.owner.shape[0] else -1
             if ids[w, k] >= 0:
+                modes[w, k] = mode_of(state, w, p) + 1
                 for a in range(state.debt.shape[2]):
                     collateral[w, k, a] = state.collateral[w, p, a]
                     debt[w, k, a] = state.debt[w, p, a]
@@ -42,6 +43,7 @@ def undo_positions(
     index: LiquidationIndex,
     worlds: I64,
     ids: I64,
+    modes: I64,
     collateral: F64,
     debt: F64,
 ) -> None:
@@ -51,6 +53,8 @@ def undo_positions(
         for k in range(ids.shape[1]):
             p = ids[w, k]
             if p >= 0:
+                if state.modes.shape[0] > 0:
+                    state.mode[w, p] = modes[w, k]
                 for a in range(state.debt.shape[2]):
                     state.collateral[w, p, a] = collateral[w, k, a]
                     state.debt[w, p, a] = debt[w, k, a]

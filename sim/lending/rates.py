@@ -51,9 +51,9 @@ def compounded_interest(rate: float, seconds: float) -> float:
 
 @kernel
 def binomial_interest(rate: float, seconds: float) -> float:
-    """Growth factor of the borrow index up to Aave v3.3: three terms of (1 + r / YEAR)^seconds.
+    """Growth factor of the borrow index in Aave v3.0: three terms of (1 + r / YEAR)^seconds.
 
-    `MathUtils.calculateCompoundedInterest` of aave-v3-core 1.19: 1 + n r + n(n-1)/2 r² +
+    `MathUtils.calculateCompoundedInterest` of aave-v3-core 1.19.3: 1 + n r + n(n-1)/2 r² +
     n(n-1)(n-2)/6 r³ with r the rate per second. The contract cuts r² and r³ to 27 decimals, which
     is a third of r³ where the rate is 10% a year: so does this.
     """

@@ -16,13 +16,14 @@ from sim.lending.liquidation import (
 )
 from sim.lending.moves import admit, move, take_collateral, take_debt, write_outcome
 from sim.lending.rates import (
+    binomial_interest,
     borrow_rate,
     compounded_interest,
     linear_interest,
     liquidity_rate,
     utilisation,
 )
-from sim.lending.state import PooledState
+from sim.lending.state import BORROWABLE, PooledState, bonus_of, mode_of
 
 OK = int(Reject.OK)
 UNKNOWN_VERB = int(Reject.UNKNOWN_VERB)
@@ -38,7 +39,18 @@ NO_COLLATERAL = int(Reject.NO_COLLATERAL)
 FLASH_NOT_REPAID = int(Reject.FLASH_NOT_REPAID)
 PAUSED = int(Reject.PAUSED)
 NOT_COLLATERAL = int(Reject.NOT_COLLATERAL)
+CAP_EXCEEDED = int(Reject.CAP_EXCEEDED)
+ISOLATED = int(Reject.ISOLATED)
+OTHER_MODE = int(Reject.OTHER_MODE)
+NOT_OWNER = int(Reject.NOT_OWNER)
+UNHEALTHY = int(Reject.UNHEALTHY)
+BAD_AMOUNT = int(Reject.BAD_AMOUNT)
+SET_MODE = int(Verb.SET_MODE)
+OTHER_DEBT = int(Reject.OTHER_DEBT)
+
 SUPPLY = int(Verb.SUPPLY)
+BORROW = int(Verb.BORROW)
+REPAY = int(Verb.REPAY)
 LIQUIDATE = int(Verb.LIQUIDATE)
 FLASH_BORROW = int(Verb.FLASH_BORROW)
 FLASH_REPAY = int(Verb.FLASH_REPAY)
@@ -83,7 +95,10 @@ def accrue(state: PooledState, balances: F64, custody: int, seconds: float) -> N
                 continue
             old_debt = scaled_debt * reserve["borrow_index"]
             old_index = reserve["liquidity_index"]
-            reserve["borrow_index"] *= compounded_interest(reserve["borrow_rate"], seconds)
+            if state.market[w]["binomial"] == 0.0:
+                reserve["borrow_index"] *= compounded_interest(reserve["borrow_rate"], seconds)
+            else:
+                reserve["borrow_index"] *= binomial_interest(reserve["borrow_rate"], seconds)
             reserve["liquidity_index"] *= linear_interest(reserve["liquidity_rate"], seconds)
             interest = scaled_debt * reserve["borrow_index"] - old_debt
             growth = reserve["liquidity_index"] - old_index
@@ -155,7 +170,7 @@ def quote_valued(
         debt_price,
         min(amount, most),
         held,
-        reserve["liquidation_bonus"],
+        bonus_of(state, w, p, asset),
         reserve["protocol_fee"],
     )
     seized = to_liquidator + fee
@@ -168,6 +183,123 @@ def quote_valued(
     ):
         return LEAVES_DUST, 0.0, 0.0, 0.0
     return OK, repaid, to_liquidator, fee
+
+
+@inlined
+def isolated_collateral(state: PooledState, w: int, p: int) -> int:
+    """Asset of a position's collateral that must stand alone; -1 without any."""
+    for a in range(state.reserves.shape[1]):
+        if state.reserves[w, a]["isolated"] != 0.0 and state.collateral[w, p, a] > 0.0:
+            return a
+    return -1
+
+
+@inlined
+def release(state: PooledState, w: int, p: int, amount: float) -> None:
+    """Take a repayment off the debt that an isolated collateral backs."""
+    a = isolated_collateral(state, w, p)
+    if a >= 0:
+        reserve = state.reserves[w, a]
+        reserve["isolated_debt"] = max(reserve["isolated_debt"] - amount, 0.0)
+
+
+@inlined
+def admit_supply(state: PooledState, w: int, p: int, asset: int) -> int:
+    """Refuse collateral beside isolated collateral, and the other way round.
+
+    The contract takes it as supply that is no collateral; here all supply is.
+    """
+    reserve = state.reserves[w, asset]
+    if reserve["liquidation_threshold"] <= 0.0:
+        return OK
+    for a in range(state.reserves.shape[1]):
+        other = state.reserves[w, a]
+        alone = other["isolated"] != 0.0 or reserve["isolated"] != 0.0
+        held = a != asset and state.collateral[w, p, a] > 0.0
+        if alone and held and other["liquidation_threshold"] > 0.0:
+            return ISOLATED
+    return OK
+
+
+@inlined
+def admit_debt(state: PooledState, w: int, p: int, asset: int) -> int:
+    """Refuse debt beside siloed debt, and debt that isolated collateral may not back."""
+    reserve = state.reserves[w, asset]
+    for a in range(state.reserves.shape[1]):
+        siloed = state.reserves[w, a]["siloed"] != 0.0 or reserve["siloed"] != 0.0
+        if siloed and a != asset and state.debt[w, p, a] > 0.0:
+            return OTHER_DEBT
+    mode = mode_of(state, w, p)
+    if mode >= 0 and state.modes[mode, asset, BORROWABLE] == 0.0:
+        return OTHER_MODE
+    alone = isolated_collateral(state, w, p)
+    if alone >= 0 and reserve["borrowable_in_isolation"] == 0.0:
+        return ISOLATED
+    return OK
+
+
+@kernel
+def set_mode(state: PooledState, prices: F64, w: int, account: int, p: int, category: float) -> int:
+    """Put a position into a category, from 1, or out of all (0), if its debts allow it."""
+    if p < 0 or p >= state.owner.shape[0]:
+        return BAD_TARGET
+    if state.owner[p] != account:
+        return NOT_OWNER
+    n_modes = state.modes.shape[0]
+    if not (0.0 <= category <= n_modes and category == np.floor(category)) or n_modes == 0:
+        return BAD_AMOUNT
+    chosen, present = int(category), state.mode[w, p]
+    for a in range(state.modes.shape[1]):
+        owed = state.debt[w, p, a] > 0.0
+        if owed and chosen > 0 and state.modes[chosen - 1, a, BORROWABLE] == 0.0:
+            return OTHER_MODE
+    state.mode[w, p] = chosen
+    _, weighted, _, debt = position_values(state, prices, w, p)
+    if weighted < debt * HEALTHY:
+        state.mode[w, p] = present
+        return UNHEALTHY
+    return OK
+
+
+@inlined
+def below_ceiling(state: PooledState, w: int, p: int, amount: float) -> tuple[int, float]:
+    """Trim a loan to the ceiling where all was asked for; refuse what exceeds it."""
+    alone = isolated_collateral(state, w, p)
+    if alone < 0:
+        return OK, amount
+    room = state.reserves[w, alone]["debt_ceiling"] - state.reserves[w, alone]["isolated_debt"]
+    if np.isinf(amount):
+        return (OK, room) if room > 0.0 else (CAP_EXCEEDED, 0.0)
+    return (CAP_EXCEEDED, 0.0) if amount > room * (1.0 + TIE) else (OK, amount)
+
+
+@kernel
+def restricted(
+    state: PooledState, balances: F64, prices: F64, custody: int, w: int, verb: int, account: int,
+    p: int, asset: int, amount: float, limit: float,
+) -> tuple[int, float]:  # fmt: skip
+    """Supply, withdraw, borrow or repay under the rules of isolation and silos."""
+    if p < 0 or p >= state.owner.shape[0]:
+        return BAD_TARGET, 0.0
+    code = OK
+    if verb == SUPPLY:
+        code = admit_supply(state, w, p, asset)
+    elif verb == BORROW:
+        code = admit_debt(state, w, p, asset)
+        if code == OK:
+            code, amount = below_ceiling(state, w, p, amount)
+    if code != OK:
+        return code, 0.0
+    code, moved = move(
+        state, balances, prices, custody, w, verb, account, p, asset, amount, limit, False
+    )
+    if code == OK and verb == BORROW:
+        alone = isolated_collateral(state, w, p)
+        if alone >= 0:
+            state.reserves[w, alone]["isolated_debt"] += moved
+    elif code == OK and verb == REPAY:
+        release(state, w, p, moved)
+    return code, moved
 
 
 @kernel
@@ -221,13 +353,14 @@ def liquidate(
     transfer(balances, w, account, custody, asset_2, repaid)
     transfer(balances, w, custody, account, asset, to_liquidator)
     index = reserve["liquidity_index"]
+    release(state, w, p, repaid)
     take_collateral(state, w, p, asset, (to_liquidator + fee) / index)
     take_debt(state, w, p, asset_2, repaid / state.reserves[w, asset_2]["borrow_index"])
     reserve["treasury"] += fee / index
     reserve["fee_income"] += fee
     bad_debt = 0.0
     collateral_usd, _, _, debt_usd = position_values(state, prices, w, p)
-    if debt_usd > 0.0 and collateral_usd < NOTHING_USD:
+    if debt_usd > 0.0 and collateral_usd < NOTHING_USD and state.market[w]["book_deficit"] != 0.0:
         bad_debt = write_off(state, prices, w, p)
     return OK, repaid, to_liquidator, fee, bad_debt
 
@@ -286,6 +419,9 @@ def perform(
     alone: bool,
 ) -> tuple[int, float, float, float, float]:
     """Check what all verbs have in common and dispatch; returns code and results."""
+    if verb == SET_MODE:
+        code = set_mode(state, prices, w, account, p, amount)
+        return code, amount if code == OK else 0.0, 0.0, 0.0, 0.0
     if verb < SUPPLY or verb > FLASH_REPAY:
         return UNKNOWN_VERB, 0.0, 0.0, 0.0, 0.0
     code = admit(state, w, asset, amount)
@@ -308,8 +444,8 @@ def perform(
         return liquidate(
             state, balances, prices, custody, w, account, p, asset, asset_2, amount, limit
         )
-    code, moved = move(
-        state, balances, prices, custody, w, verb, account, p, asset, amount, limit, False
+    code, moved = restricted(
+        state, balances, prices, custody, w, verb, account, p, asset, amount, limit
     )
     return code, moved, 0.0, 0.0, 0.0
 
