@@ -159,6 +159,7 @@ def _say_matching(day: "Lobster", found: "Findings") -> None:
     known = rows & ~stranger
     anonymous, unseen, later = (known & other & where for where in _standings(day, found))
     rest = known & other & ~anonymous & ~unseen & ~later
+    rests = _has(marks, replay.RESTED) | (other & ~rows)
     same, same_size = _has(marks, replay.MATCHED), _has(marks, replay.MATCHED_ANONYMOUS)
     say(
         "matching: executions of one time and side, at prices seen before, become one aggressive "
@@ -167,6 +168,8 @@ def _say_matching(day: "Lobster", found: "Findings") -> None:
         f"  known orders, id, size and price: {share(count(same), count(known))}",
         "  unknown orders, size and price of their level's anonymous order: "
         f"{share(count(same_size), count(stranger))}",
+        "  rests of aggressive orders that became new orders: "
+        f"{share(count(_has(marks, replay.RESTED)), count(rests))}",
         "  the others, after which the book is put back and follows the file: "
         f"{count(anonymous):,} behind an anonymous order, {count(unseen):,} behind",
         f"    an order never heard of again, {count(later):,} before an older order that trades or "
@@ -213,7 +216,7 @@ def _say_binance(depth: "Depth", run: "LevelRun", name: str) -> None:
     from sim.book import replay_levels as became
 
     feed, touches = depth.feed, run.touches
-    rows = np.bincount(run.became, minlength=5)
+    rows = np.bincount(run.became, minlength=6)
     tick, lot = (10.0**-decimals for decimals in depth.decimals)
     first = feed.price[feed.start[0] : feed.start[1]]
     beyond = (touches[:, 0] < first.min()) | (touches[:, 2] > first.max())

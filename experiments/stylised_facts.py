@@ -57,7 +57,7 @@ def study(argv: Sequence[str]) -> Path:
         print("\nno data=DIR: the recorded markets are the numbers kept with the bands")
     for market in markets:
         if market.is_simulated:
-            print("\n" + "\n".join(facts.sentences(market)))
+            print("\n" + "\n".join(facts.sentences(market, markets)))
     return target / "report.html"
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+import numba.extending
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,7 +37,8 @@ at = cast(Callable[[int], Any], np.uint64)  # an index that is never negative: n
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_SIGNS = (b"@kernel", b"@inlined", b"numba.extending")  # a source that ends up in machine code
+# what a source that ends up in machine code has in it
+_SIGNS = (b"@kernel", b"@inlined", b"@spliced", b"@resolves", b"numba.extending")
 _PACKAGES = ("sim", "agents", "envs")
 
 
@@ -105,3 +107,21 @@ def word(value: int) -> int:
     Numba compiles a callee anew for each plain constant that it is called with.
     """
     return cast(int, np.int64(value))
+
+
+def resolves(function: Function) -> Callable[[Function], Function]:
+    """Let kernels call `function` by way of what the decorated function returns for given types.
+
+    The decorated function gets numba's types of the arguments, and returns the function of the same
+    arguments that is compiled in its place; plain Python calls `function` itself.
+    """
+    return cast(Callable[[Function], Function], numba.extending.overload(function, inline="never"))
+
+
+def spliced(function: Function) -> Function:
+    """Make a kernel part of each of its callers before they are compiled.
+
+    It is never compiled by itself. For long kernels with one or two callers: every kernel that
+    calls others compiles all their machine code anew.
+    """
+    return cast(Function, numba.njit(**_OPTIONS, inline="always")(function))

@@ -15,7 +15,7 @@ from sim.amm.constant_product import amount_out, profit_maximising_input
 from sim.kernel import F64, I64, U64, Rows, inlined, kernel
 from sim.lending.opportunities import Opportunities
 from sim.lending.state import PooledState, bonus_of
-from sim.market.quotes import Quotes, proceeds_of, sale_down_to
+from sim.quotes import Quotes, proceeds_of, sale_down_to
 from sim.streams import uniform
 
 LIQUIDATE, SWAP = int(Verb.LIQUIDATE), int(Verb.SWAP)

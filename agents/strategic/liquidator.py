@@ -28,7 +28,7 @@ from sim.errors import ConfigError
 from sim.kernel import Rows
 from sim.lending.market import LendingMarket
 from sim.lending.opportunities import Opportunities
-from sim.market.quotes import Market
+from sim.quotes import Market
 from sim.streams import stream_key
 from sim.world import World
 

@@ -129,7 +129,7 @@ def _kurtosis(markets: Sequence[Market]) -> Chart | None:
     )  # fmt: skip
 
 
-def _tail(markets: Sequence[Market], horizon: str, words: str) -> Chart | None:
+def _tail(markets: Sequence[Market], horizon: str, title: str) -> Chart | None:
     it = Overlay(markets, f"tail_{horizon}")
     x = np.geomspace(0.2, 5.0, 60)
     normal = np.array([math.erfc(value / math.sqrt(2.0)) for value in x])
@@ -139,7 +139,7 @@ def _tail(markets: Sequence[Market], horizon: str, words: str) -> Chart | None:
         guides.append(_slope(far, 3.0, 0.05, -3.0, "exponent 3"))
     fact = "tail_1s" if horizon == "1s" else ""
     return it.chart(
-        f"tail-{horizon}", f"Large {words} returns are far from normal",
+        f"tail-{horizon}", title,
         "Share of |returns| beyond x standard deviations. Grey: the normal distribution and the "
         "slope of an inverse cubic law." + (fitted(markets, fact, "tail index") if fact else ""),
         "|return| (standard deviations)", "share beyond", *guides,
@@ -147,11 +147,11 @@ def _tail(markets: Sequence[Market], horizon: str, words: str) -> Chart | None:
 
 
 def _tail_1s(markets: Sequence[Market]) -> Chart | None:
-    return _tail(markets, "1s", "1 s")
+    return _tail(markets, "1s", "Large 1 s returns are far from normal")
 
 
 def _tail_60s(markets: Sequence[Market]) -> Chart | None:
-    return _tail(markets, "60s", "60 s")
+    return _tail(markets, "60s", "60 s returns are closer to normal")
 
 
 def _absolute_acf(markets: Sequence[Market]) -> Chart | None:
@@ -230,12 +230,12 @@ def _impact(markets: Sequence[Market]) -> Chart | None:
 
 def _depth(markets: Sequence[Market]) -> Chart | None:
     shown = [market for market in markets if _has_depth(market.curves)]
-    it = Overlay(shown, "depth")
+    it = Overlay(shown, "depth", floor=0.01)
     return it.chart(
         "depth", "Depth by distance behind the touch",
         "Mean size over its mean in the five bins behind the touch; the first point is the touch. "
         "Distance in ticks for populations and LOBSTER, in basis points for Binance; files of few "
-        "levels end where fewer than a fifth of the samples see.",
+        "levels end where fewer than a fifth of the samples see. Below 0.01: gaps.",
         "distance behind the touch (ticks or bp)", "relative size", log_x=False,
     )  # fmt: skip
 
@@ -245,9 +245,9 @@ def _has_depth(found: Curves) -> bool:
 
 
 def _spreads(markets: Sequence[Market]) -> Chart | None:
-    it = Overlay(markets, "spreads")
+    it = Overlay(markets, "spreads", floor=1e-5)
     return it.chart(
         "spreads", "Spread",
-        "Share of time at each spread; the last point holds all that are wider.",
+        "Share of time at each spread, gaps below 0.00001; the last point holds all wider ones.",
         "spread (ticks)", "share of time", log_x=False,
     )  # fmt: skip

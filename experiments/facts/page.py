@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from html import escape
 
 from experiments.facts import figures
-from experiments.facts.study import EMBEDDED, Market, band_text, edge
+from experiments.facts.populations import CHANCE
+from experiments.facts.study import EMBEDDED, Market, band_text, beyond_chance, edge, shown
 from experiments.report.page import Page, code, details, note, text
 from experiments.report.words import plural
 from sim.metrics.fact_bands import BANDS, WITHOUT_VERDICT, is_certain, reproduces
@@ -29,7 +30,9 @@ min-width:min(205px,36vw);max-width:230px;white-space:normal}
 .key svg{flex:none}
 .said{font-size:15px;margin:0 0 14px;padding-left:18px}.said li{margin:3px 0;max-width:90ch}
 .terms td,.terms th{white-space:normal;text-align:left;vertical-align:top;overflow-wrap:anywhere}
-.terms table{min-width:640px}
+.terms table{min-width:940px}.terms td:nth-child(4){white-space:nowrap}
+.terms td:last-child{min-width:120px}
+.terms th:first-child{min-width:175px;max-width:210px}
 </style>"""
 
 
@@ -64,12 +67,12 @@ def render(markets: Sequence[Market], command: str) -> str:
         "" if crowd else text("No population was run."),
     )  # fmt: skip
     drawn = figures.all_figures(ordered)
-    shown = [it for it in ordered if it.curves]
+    with_curves = [it for it in ordered if it.curves]
     page.section(
         "curves", "Curves",
         "Populations are means over seeds. Recorded markets are black, grey lines are laws to "
         "compare with.",
-        _line_key(shown), page.side_by_side(*drawn), _curves_missing(ordered),
+        _line_key(with_curves), page.side_by_side(*drawn), _curves_missing(ordered),
     )  # fmt: skip
     page.section(
         "terms", "Definitions and bands", "", _terms(),
@@ -99,6 +102,9 @@ def headline(crowd: Sequence[Market], real: Sequence[Market]) -> str:
         else (f"{best.name} reproduces ")
     )
     unknown = f" ({absent} could not be measured)" if absent else ""
+    beyond = beyond_chance(best, crowd)
+    if beyond is not None and best.name != CHANCE:
+        unknown += f", {beyond} of them not by chance alone"
     words = f"It misses {_listed(missed)}." if missed else "It misses none."
     return f"{lead}{yes} of {yes + no} facts{unknown}. {words}"
 
@@ -126,7 +132,7 @@ def _verdict_key() -> str:
 
 def _cell(fact: Fact) -> str:
     """Value with its verdict, the interval below it."""
-    if not math.isfinite(fact.value):
+    if not shown(fact):
         return f'<td class="none" title="{escape(fact.remark, quote=True)}">–</td>'
     verdict, sure = reproduces(fact), is_certain(fact)
     kinds = {(True, True): "in", (True, False): "near", (False, True): "off", (False, False): "far"}
@@ -136,7 +142,7 @@ def _cell(fact: Fact) -> str:
     span = "" if exact else f"{edge(fact.low)} to {edge(fact.high)}"
     seen = f"{fact.n:,} observations" + (f", {fact.n_seeds} seeds" if fact.n_seeds > 1 else "")
     hint = escape("; ".join(part for part in (seen, fact.remark) if part), quote=True)
-    value = edge(fact.value)
+    value = shown(fact)
     return f'<td class="{kind}" title="{hint}">{mark}{value}<small>{span}</small></td>'
 
 
@@ -161,11 +167,15 @@ def _matrix(markets: Sequence[Market]) -> str:
     for it in markets:
         yes, no = len(it.judged(True)), len(it.judged(False))
         totals += f"<td>{yes} of {yes + no}</td>"
+    beyond = [beyond_chance(it, markets) for it in markets]
+    foot = f'<tr><th scope="row">in the band</th><td></td>{totals}</tr>'
+    if None not in beyond:
+        cells = "".join(f"<td>{count}</td>" for count in beyond)
+        foot += f'<tr><th scope="row">and chance is not</th><td></td>{cells}</tr>'
     return (
         '<div class="table matrix" tabindex="0" role="region" aria-label="Verdicts by market">'
         f'<table><thead><tr><th scope="col">fact</th><th scope="col">band</th>{heads}</tr></thead>'
-        f'<tbody>{body}</tbody><tfoot><tr><th scope="row">in the band</th><td></td>{totals}</tr>'
-        "</tfoot></table></div>"
+        f"<tbody>{body}</tbody><tfoot>{foot}</tfoot></table></div>"
     )
 
 
@@ -177,7 +187,8 @@ def _bias(markets: Sequence[Market]) -> str:
         "The impact of metaorders is measured on parent orders where a population has them; all "
         "recorded markets, and populations without parents, use a proxy: runs of market orders of "
         "one sign.",
-        "A dash: too short, or not recorded (the reason is under the pointer and in the table).",
+        "A dash: too short, or not recorded (the reason is under the pointer and in the table); "
+        "none: data enough, and nothing to measure in them, such as no memory above noise.",
     ]
     if any(it.kind == EMBEDDED for it in markets):
         words.append("Recorded markets are the numbers kept with the bands: no data= was given.")
@@ -185,7 +196,7 @@ def _bias(markets: Sequence[Market]) -> str:
 
 
 def _said(market: Market) -> str:
-    """What a population reproduces, misses and cannot be asked for."""
+    """Say what a population reproduces, misses and cannot be asked for."""
     yes, no, absent = (market.judged(verdict) for verdict in (True, False, None))
     kept = ", ".join(_title(fact.name).lower() for fact in yes)
     lines = [f"Reproduces {len(yes)}: {kept}." if yes else "Reproduces none."]
@@ -193,11 +204,10 @@ def _said(market: Market) -> str:
     for fact in no:
         where = BANDS[fact.name]
         assert where is not None
-        side = "below" if fact.value < where.low else "above"
-        doubt = "" if is_certain(fact) else ", interval reaches in"
+        side = "below" if fact.value < where.low else "above" if fact.value > where.high else "band"
+        doubt = ", interval reaches in" if math.isfinite(fact.low) and not is_certain(fact) else ""
         misses.append(
-            f"{_title(fact.name).lower()} "
-            f"({edge(fact.value)}, {side} {band_text(fact.name)}{doubt})"
+            f"{_title(fact.name).lower()} ({shown(fact)}, {side} {band_text(fact.name)}{doubt})"
         )
     lines.append(f"Misses {len(no)}: {'; '.join(misses)}." if misses else "Misses none.")
     if absent:
@@ -238,7 +248,7 @@ def _curves_missing(markets: Sequence[Market]) -> str:
 
 
 def _terms() -> str:
-    heads = ("fact", "definition", "first seen", "band", "what papers give", "denies")
+    heads = ("fact", "definition", "source", "band", "what papers give", "denies")
     cells = "".join(f'<th scope="col">{escape(head)}</th>' for head in heads)
     body = "".join(_term(spec) for spec in CATALOGUE)
     return (

@@ -12,6 +12,7 @@ from sim.metrics.market_record import MarketRecord
 Columns = dict[str, Any]
 
 _LOBSTER_TICK = 100  # 1/10,000 USD: prices are on a grid of one cent
+_NO_PRICE = 9_999_999_999  # of an empty level
 _LOBSTER_DISTANCES = 60  # cents behind the touch
 _DEPTH_EVERY = 1.0  # s
 _BINS = 100
@@ -26,22 +27,25 @@ def recorded(folder: Path) -> list[tuple[str, Path]]:
         )
     found = []
     for path in sorted(folder.glob("*.parquet")):
-        stem = path.stem
-        if stem.startswith("lobster_"):
-            _, symbol, day, *_ = stem.split("_")
-            found.append((f"{symbol.upper()} {day} (LOBSTER)", path))
-        elif stem.startswith("binance_") and stem.endswith("_trades"):
-            _, kind, symbol, day, _ = stem.split("_")
-            kind = {"usdm": "perp"}.get(kind, kind)
-            found.append(
-                (f"{symbol.upper()} {kind} {day[:4]}-{day[4:6]}-{day[6:]} (Binance)", path)
-            )
+        words = path.stem.split("_")
+        if words[0] == "lobster" and len(words) > 1:
+            found.append((f"{' '.join(words[1:3]).upper()} (LOBSTER)", path))
+        elif words[0] == "binance" and words[-1] == "trades" and len(words) > 3:
+            kind = {"usdm": "perp"}.get(words[1], words[1])
+            found.append((f"{words[2].upper()} {kind} {_day(words[3:-1])}(Binance)", path))
     if not found:
         raise InputError(
             f"data={folder} holds neither lobster_SYMBOL_DAY_*.parquet nor "
             "binance_KIND_SYMBOL_DAY_trades.parquet: name another folder"
         )
     return found
+
+
+def _day(words: list[str]) -> str:
+    if not words:
+        return ""
+    day = words[0]
+    return f"{day[:4]}-{day[4:6]}-{day[6:]} " if day.isdigit() and len(day) == 8 else f"{day} "
 
 
 def read(name: str, path: Path) -> MarketRecord:
@@ -51,15 +55,43 @@ def read(name: str, path: Path) -> MarketRecord:
     return _binance(name, path)
 
 
-def _columns(path: Path) -> Columns:
+_MESSAGES = ("time_ns", "type", "size", "price", "direction")
+_TOUCH = ("ask_px1", "ask_sz1", "bid_px1", "bid_sz1")
+_TRADES = ("recv_ns", "exch_ms", "price", "qty", "buyer_is_maker")
+_QUOTES = ("recv_ns", "exch_ms", "bid_px", "bid_qty", "ask_px", "ask_qty")
+_CHANGES = ("recv_ns", "is_snapshot", "side", "price", "qty")
+
+
+def _columns(path: Path, needed: tuple[str, ...]) -> Columns:
+    """Columns of a table by name; a file that cannot be what it should be is refused."""
     import pyarrow.parquet as pq
     from pyarrow.lib import ArrowException
 
+    if not path.is_file():
+        raise InputError(f"{path.name} is missing beside the trades: put it there")
     try:
         table = pq.read_table(path)
     except (ArrowException, OSError) as error:
-        raise InputError(f"{path.name} cannot be read as Parquet: {error}") from error
-    return {key: table[key].to_numpy() for key in table.column_names}
+        raise InputError(
+            f"{path.name} cannot be read as Parquet ({str(error).splitlines()[0]}): get it anew"
+        ) from error
+    missing = [name for name in needed if name not in table.column_names]
+    if missing:
+        raise InputError(
+            f"{path.name} must have the columns {', '.join(needed)}, got none called "
+            f"{', '.join(missing)}; rename or add columns"
+        )
+    if table.num_rows < 2:
+        raise InputError(f"{path.name} must have at least two rows, got {table.num_rows}")
+    columns = {key: table[key].to_numpy() for key in table.column_names}
+    for key in needed:
+        values = columns[key]
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            row = int(np.argmin(np.isfinite(values)))
+            raise InputError(
+                f"{path.name}, row {row + 1}: {key} must be a number, got {values[row]}; correct it"
+            )
+    return columns
 
 
 def _lobster(name: str, path: Path) -> MarketRecord:
@@ -68,10 +100,11 @@ def _lobster(name: str, path: Path) -> MarketRecord:
     Distances of limit orders are left out too: a file holds only orders within its recorded levels,
     which cuts off the tail that the distances are asked for.
     """
-    it = _columns(path)
+    it = _columns(path, _MESSAGES + _TOUCH)
     time = it["time_ns"] / 1e9
     shown = it["type"] == 4
     arrives = it["type"] == 1
+    whole = (it["bid_px1"] > 0) & (it["ask_px1"] < _NO_PRICE)
     levels = sum(key.startswith("bid_px") for key in it)
     columns: Columns = {}
     if levels > 1:
@@ -87,8 +120,8 @@ def _lobster(name: str, path: Path) -> MarketRecord:
         trade_time=time[shown], trade_price=it["price"][shown] / 1e4,
         trade_size=it["size"][shown].astype(float),
         trade_sign=-it["direction"][shown].astype(np.int64),
-        quote_time=time, bid=it["bid_px1"] / 1e4, ask=it["ask_px1"] / 1e4,
-        bid_size=it["bid_sz1"].astype(float), ask_size=it["ask_sz1"].astype(float),
+        quote_time=time[whole], bid=it["bid_px1"][whole] / 1e4, ask=it["ask_px1"][whole] / 1e4,
+        bid_size=it["bid_sz1"][whole].astype(float), ask_size=it["ask_sz1"][whole].astype(float),
         order_time=time[arrives], order_size=it["size"][arrives].astype(float), **columns,
     )  # fmt: skip
 
@@ -113,8 +146,8 @@ def _binance(name: str, path: Path) -> MarketRecord:
     Times are the exchange's where both feeds carry it (the perpetual), else those of reception.
     """
     base = path.name.removesuffix("_trades.parquet")
-    trades = _columns(path)
-    touch = _columns(path.with_name(f"{base}_bbo.parquet"))
+    trades = _columns(path, _TRADES)
+    touch = _columns(path.with_name(f"{base}_bbo.parquet"), _QUOTES)
     clock = bool((touch["exch_ms"] > 0).all() and (trades["exch_ms"] > 0).all())
     column, unit = ("exch_ms", 1e3) if clock else ("recv_ns", 1e9)
     origin = int(touch[column][0])
@@ -122,7 +155,7 @@ def _binance(name: str, path: Path) -> MarketRecord:
     t_order = np.argsort(trades[column], kind="stable")
     q_order = np.argsort(touch[column], kind="stable")
     depth_path = path.with_name(f"{base}_depth.parquet")
-    columns = _binance_depth(_columns(depth_path)) if depth_path.is_file() else {}
+    columns = _binance_depth(_columns(depth_path, _CHANGES)) if depth_path.is_file() else {}
     trades = {key: value[t_order] for key, value in trades.items()}
     touch = {key: value[q_order] for key, value in touch.items()}
     return MarketRecord(
@@ -155,7 +188,7 @@ def _binance_depth(it: Columns) -> Columns:
     fresh = np.flatnonzero(np.diff(it["recv_ns"], prepend=-1) != 0)
     boundary = set(fresh.tolist())
     for i in range(start, len(time)):
-        if i in boundary and time[i] >= due:
+        if i in boundary and time[i] >= due and books[True] and books[False]:
             due += _DEPTH_EVERY
             moments.append(time[i])
             for side in (True, False):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.facts import recorded
-from experiments.facts.populations import Population
+from experiments.facts.populations import CHANCE, Population
 from experiments.progress import Progress
 from experiments.report.words import number
 from sim.errors import InputError
@@ -48,6 +48,18 @@ class Market:
         yes, no, absent = (len(self.judged(verdict)) for verdict in (True, False, None))
         missing = f", {absent} could not be measured" if absent else ""
         return f"{self.name} reproduces {yes} of {yes + no} facts{missing}"
+
+
+def beyond_chance(market: Market, markets: Sequence[Market]) -> int | None:
+    """Count the facts that a market reproduces and the control of pure chance does not.
+
+    None where the control was not run. A fact that chance reproduces too is no achievement.
+    """
+    control = next((it for it in markets if it.is_simulated and it.name == CHANCE), None)
+    if control is None:
+        return None
+    free = {fact.name for fact in control.judged(True)}
+    return sum(fact.name not in free for fact in market.judged(True))
 
 
 def simulated(
@@ -116,6 +128,13 @@ def edge(value: float) -> str:
     return number(kept if kept else 0.0).replace("-", "\u2212")
 
 
+def shown(fact: Fact) -> str:
+    """Write the value of a fact; `none` where there was nothing to measure, though data enough."""
+    if math.isfinite(fact.value):
+        return edge(fact.value)
+    return "none" if fact.is_denied else ""
+
+
 def band_text(name: str) -> str:
     """Write a band in words."""
     where = band(name)
@@ -136,7 +155,8 @@ def rows(markets: Sequence[Market]) -> dict[str, list[Any]]:
                 "low": fact.low, "high": fact.high, "n": fact.n, "n_seeds": fact.n_seeds,
                 "band_low": where.low if where else math.nan,
                 "band_high": where.high if where else math.nan,
-                "reproduces": reproduces(fact), "certain": is_certain(fact), "remark": fact.remark,
+                "reproduces": reproduces(fact), "certain": is_certain(fact),
+                "denied": fact.is_denied, "remark": fact.remark,
             }  # fmt: skip
             for key, value in row.items():
                 out.setdefault(key, []).append(value)
@@ -156,18 +176,19 @@ def printed(markets: Sequence[Market]) -> str:
         cells = ""
         for market in markets:
             fact = market.facts[name]
-            shown = edge(fact.value) if math.isfinite(fact.value) else "."
-            cells += f"{shown:>10}{marks[reproduces(fact)]}"
+            cells += f"{shown(fact) or '.':>10}{marks[reproduces(fact)]}"
         lines.append(f"{title:<{width}}  {band_text(name):<16}{cells}")
     return "\n".join(lines)
 
 
-def sentences(market: Market) -> list[str]:
+def sentences(market: Market, markets: Sequence[Market]) -> list[str]:
     """Say which facts a market reproduces, which it misses, and which it cannot be asked for."""
     yes, no, absent = (market.judged(verdict) for verdict in (True, False, None))
-    out = [f"{market.headline()}:"]
+    beyond = beyond_chance(market, markets)
+    control = "" if beyond is None else f" ({beyond} that the control of pure chance does not)"
+    out = [f"{market.headline()}{control}:"]
     out.append(f"  reproduced: {', '.join(f.name for f in yes) or 'none'}")
-    missed = (f"{f.name} ({edge(f.value)}, band {band_text(f.name)})" for f in no)
+    missed = (f"{f.name} ({shown(f)}, band {band_text(f.name)})" for f in no)
     out.append(f"  missed: {', '.join(missed) or 'none'}")
     if absent:
         why = (f"{f.name} ({f.remark})" if f.remark else f.name for f in absent)

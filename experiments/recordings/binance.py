@@ -99,11 +99,11 @@ def parse(table: "pd.DataFrame", file: str) -> Depth:
     side = choice(table, "side", _SIDES, file)
     refuse(decimal(table, "price", file) <= 0, file, "price", "prices above 0", table)
     refuse(decimal(table, "qty", file) < 0, file, "qty", "sizes of 0 or more", table)
-    ordered(update[snapshot == 0], file, "update_id")
     if not snapshot.any():
         raise InputError(
             f"{file}: column is_snapshot must mark a snapshot to start from, got none; add one"
         )
+    ordered(update[snapshot == 0], file, "update_id")
     decimals = (
         decimals_of(decimal(table, "price", file), 0.995),
         decimals_of(decimal(table, "qty", file), 1.0),
@@ -192,6 +192,7 @@ def record(
         "depth_time": depth.time[batches] * 1e-9,
         "bid_depth": profiles[0] * lot,
         "ask_depth": profiles[1] * lot,
+        "depth_distance": np.arange(100.0),
         "order_time": np.zeros(0),
         "order_size": np.zeros(0),
         "order_distance": np.zeros(0),

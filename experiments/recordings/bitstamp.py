@@ -176,6 +176,7 @@ def record(table: "pd.DataFrame", path: Path) -> dict[str, Any]:
         "depth_time": np.zeros(0),
         "bid_depth": nothing,
         "ask_depth": nothing,
+        "depth_distance": np.zeros(1),
         "order_time": life.time[entered],
         "order_size": feed.lots[entered] * coin,
         "order_distance": distance.astype(np.float64),

@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments.recordings.tables import window_of
 from sim.book.book import new_book
-from sim.book.layout import BEST, Book, Side
+from sim.book.layout import BASE, BEST, Book, Side
 from sim.book.replay import NEW, Findings, Recording, new_findings, rebuild
 from sim.book.replay_levels import LevelFeed, rebuild_levels
 from sim.book.replay_orders import OrderFeed, Told, rebuild_orders
@@ -50,15 +50,21 @@ class OrderRun(NamedTuple):
     told: Told
 
 
-def _window(prices: I64) -> int:
-    """Window that holds all prices."""
-    window = window_of(prices, 2 * _MOST_LEVELS)
-    if window > _MOST_LEVELS:
+def _book(prices: I64, n_orders: int, most: int = _MOST_LEVELS) -> Book:
+    """Make an empty book whose window holds these prices, or lies in their midst."""
+    base, n_levels = window_of(prices, most)
+    book = new_book(capacity=n_orders, n_levels=n_levels, n_prints=n_orders)
+    book.head[BASE] = base
+    return book
+
+
+def _check_span(prices: I64) -> None:
+    """Refuse prices that no window holds."""
+    if prices.size and np.ptp(prices) >= _MOST_LEVELS:
         raise InputError(
-            f"the prices of a recording must span fewer than {_MOST_LEVELS // 2} ticks, got "
+            f"the prices of a recording must span fewer than {_MOST_LEVELS} ticks, got "
             f"{int(prices.min())} to {int(prices.max())}; drop the stray rows"
         )
-    return window
 
 
 def drive_messages(recorded: Recording, matching: bool) -> Findings:
@@ -68,7 +74,8 @@ def drive_messages(recorded: Recording, matching: bool) -> Findings:
     entered = recorded.kind == NEW
     n_orders = int(entered.sum()) + 2 * len(prices) + 16
     every = np.concatenate([prices, recorded.price[entered]])
-    book = new_book(capacity=n_orders, n_levels=_window(every), n_prints=n_orders)
+    _check_span(every)
+    book = _book(every, n_orders)
     findings = new_findings(len(recorded.kind), n_orders)
     rebuild(book, recorded, findings, word(int(matching)))
     return findings
@@ -83,7 +90,7 @@ def drive_levels(feed: LevelFeed) -> LevelRun:
 
 def _empty(feed: LevelFeed) -> tuple[Book, Findings, I64]:
     n_rows = len(feed.price)
-    book = new_book(capacity=n_rows + 16, n_levels=window_of(feed.price, _MOST_NEAR), n_prints=16)
+    book = _book(feed.price, n_rows + 16, _MOST_NEAR)
     return book, new_findings(n_rows, n_rows + 16), np.zeros((len(feed.whole), 5), np.int64)
 
 
@@ -107,10 +114,10 @@ def sample_levels(feed: LevelFeed, time: I64, step: int, n: int) -> tuple[I64, t
         part = feed._replace(start=feed.start[done : batch + 1], whole=feed.whole[done:batch])
         rebuild_levels(book, part, findings, touches[done:batch])
         done = batch
-        for side, toward in ((BUY, -1), (SELL, 1)):
-            level = book.head[BEST + side] + toward * np.arange(n)
-            inside = (level >= 0) & (level < half)
-            lots = book.levels["quantity"][side * half + np.clip(level, 0, half - 1)]
+        for side in (BUY, SELL):
+            level = book.head[BEST + side] + np.arange(n)
+            inside = level < half
+            lots = book.levels["quantity"][side * half + np.minimum(level, half - 1)]
             profiles[side][i] = np.where(inside, lots, 0)
     return batches.astype(np.int64), profiles
 
@@ -118,7 +125,8 @@ def sample_levels(feed: LevelFeed, time: I64, step: int, n: int) -> tuple[I64, t
 def drive_orders(feed: OrderFeed, matching: bool) -> OrderRun:
     """Rebuild a book from the lives of orders; see `sim.book.replay_orders`."""
     n_orders, n_rows = len(feed.first), len(feed.kind)
-    book = new_book(capacity=n_orders + 16, n_levels=_window(feed.price), n_prints=n_orders + 16)
+    _check_span(feed.price)
+    book = _book(feed.price, n_orders + 16)
     findings = new_findings(n_rows, n_orders + 16)
     told = Told(np.full(n_orders, -1, np.int64), np.zeros(n_orders, np.int64))
     touches = np.zeros((n_rows, 4), np.int64)

@@ -13,7 +13,7 @@ import numpy as np
 
 from experiments.recordings.tables import need, ordered, refuse, whole
 from sim.book.layout import MAX_PRICE, MAX_QUANTITY, Side
-from sim.book.replay import DELETE, EXECUTE, HIDDEN, NEW, OTHER, TAKE, Recording
+from sim.book.replay import ANONYMOUS, DELETE, EXECUTE, HIDDEN, NEW, OTHER, TAKE, Recording
 from sim.errors import InputError
 from sim.kernel import I64, Bool
 
@@ -109,7 +109,8 @@ def parse(table: "pd.DataFrame", file: str) -> Lobster:
     refuse((kind < 1) | (kind > 7), file, "type", "a type from 1 to 7", table)
     refuse(np.abs(direction) != 1, file, "direction", "1 (bid) or -1 (ask)", table)
     visible = kind <= 4
-    refuse(columns["order_id"] < 0, file, "order_id", "a number of 0 or more", table)
+    ids = columns["order_id"]
+    refuse((ids < 0) | (ids >= ANONYMOUS), file, "order_id", "numbers from 0 to 2^61 - 1", table)
     refuse(visible & (np.abs(columns["size"]) > MAX_QUANTITY), file, "size",
            f"at most {MAX_QUANTITY} shares", table)  # fmt: skip
     refuse(visible & (np.abs(price) > MAX_PRICE), file, "price", f"at most {MAX_PRICE}", table)
@@ -184,6 +185,7 @@ def record(table: "pd.DataFrame", path: Path) -> dict[str, Any]:
         "depth_time": seconds,
         "bid_depth": _profile(rows.levels[sampled, 0], -1),
         "ask_depth": _profile(rows.levels[sampled, 1], 1),
+        "depth_distance": np.arange(10.0),
         "order_time": time[entered],
         "order_size": rows.lots[entered].astype(np.float64),
         "order_distance": distance.astype(np.float64),

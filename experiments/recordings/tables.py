@@ -180,10 +180,12 @@ def decimals_of(numbers: F64, share: float) -> int:
     return _FINEST
 
 
-def window_of(prices: I64, most: int = 2**22) -> int:
-    """Levels that a book's window needs to hold these prices: a multiple of 4,096.
+def window_of(prices: I64, most: int) -> tuple[int, int]:
+    """Lowest price and number of levels of a window that holds these prices.
 
-    Twice the span, so that the window holds them wherever the first order puts its middle.
+    Where they span more than `most` levels, the window lies around their median.
     """
-    span = int(prices.max(initial=0) - prices.min(initial=0)) + 1
-    return min(-(-2 * span // 4096) * 4096, most)
+    low, span = int(prices.min(initial=MAX_PRICE)), int(np.ptp(prices)) + 1 if prices.size else 1
+    if span > most:
+        return max(int(np.median(prices)) - most // 2, 1), most
+    return max(min(low, MAX_PRICE), 1), -(-span // 4096) * 4096

@@ -31,7 +31,7 @@ from sim.book.layout import (
     Phase,
     Side,
 )
-from sim.book.matching import submit
+from sim.book.matching import is_tight, submit
 from sim.book.registry import find
 from sim.book.stops import due_stop, sooner
 from sim.kernel import I64, Rows, i64, inlined, kernel, word
@@ -354,7 +354,7 @@ def run_checked(book: Book, messages: Rows, start: int, marks: I64, fault: I64) 
         Index of the first message that was not looked at.
     """
     for i in range(start, messages.shape[0]):
-        if book.head[N_PRINTS] + book.head[N_ORDERS] >= book.tape.shape[0] and i > start:
+        if i > start and is_tight(book):
             return i
         line = book.head[N_PRINTS]
         submit(book, messages[i : i + 1])

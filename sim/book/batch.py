@@ -18,6 +18,8 @@ from sim.book.layout import (
     BAND_HIGH,
     BAND_LOW,
     BASE,
+    LAST_PRICE,
+    N_ORDERS,
     PHASE,
     Book,
     OrderVerb,
@@ -27,6 +29,7 @@ from sim.book.layout import (
 )
 from sim.book.matching import process
 from sim.book.registry import find
+from sim.book.seat import centre
 from sim.book.trading import remove
 from sim.book.venue import OrderBookMarket
 from sim.kernel import I64, Record, Rows, i64, inlined, kernel, word
@@ -68,6 +71,8 @@ def submit_until_next(book: Book, m: Record, message: int) -> None:
 def hold(book: Book, messages: Rows, first: int, last: int) -> int:
     """Hold an auction and cancel what was for it only; return the lots traded."""
     lots = uncross(book, last)
+    if lots > 0:
+        centre(book, book.head[LAST_PRICE])
     for i in range(first, last):
         if passes(messages[i]) and messages[i]["code"] == 0:
             slot = find(book, messages[i]["id"])
@@ -101,6 +106,10 @@ def run_batches(book: Book, messages: Rows, times: I64, interval: int, until: in
     """
     book.head[PHASE] = AUCTION
     due, first, lots = interval, 0, 0
+    for i in range(messages.shape[0]):
+        if book.head[N_ORDERS] == 0 and messages[i]["price"] > 0:
+            centre(book, i64(messages[i]["price"]))
+            break
     for i in range(messages.shape[0]):
         while times[i] >= due:
             lots += hold(book, messages, first, i)

@@ -55,7 +55,7 @@ from sim.book.layout import (
 from sim.book.registry import discharge, enlist, find, give_slot, home, take_slot
 from sim.book.stops import await_trigger, due_stop, is_reached, leave_heap
 from sim.book.trading import drop_head, remove, show_more, tell
-from sim.kernel import Record, Rows, at, i64, inlined, kernel, word
+from sim.kernel import Record, Rows, at, i64, inlined, kernel, spliced, word
 from sim.machine import prefetch
 
 ZERO = word(0)
@@ -413,7 +413,7 @@ def change_phase(book: Book, verb: int, message: int) -> int:
     return OK
 
 
-@inlined
+@spliced
 def process(book: Book, m: Record, message: int) -> None:
     """Do what one message asks; writes its code, outcome and filled lots."""
     m["filled"] = 0
@@ -455,7 +455,20 @@ def look_ahead(book: Book, messages: Rows, i: int) -> None:
 @kernel
 def submit(book: Book, message: Rows) -> None:
     """Do what one message asks, in one world's book."""
-    process(book, message[0], 0)
+    process(book, message[0], ZERO)
+
+
+@inlined
+def is_tight(book: Book) -> bool:
+    """Whether the tape may lack room for what one more message causes.
+
+    Every live order can trade once as a maker, and a stop order trigger, trade and be cancelled
+    before. How often icebergs come back is not bounded by the number of orders: half of the tape is
+    kept for them.
+    """
+    n = book.head[N_PRINTS]
+    due = book.head[N_ORDERS] + 3 * (book.head[N_STOPS] + book.head[N_STOPS + 1])
+    return n + max(n, due) >= book.tape.shape[0]
 
 
 @kernel
@@ -468,7 +481,7 @@ def run(book: Book, messages: Rows, start: int) -> int:
         Index of the first message that was not looked at.
     """
     for i in range(start, messages.shape[0]):
-        if book.head[N_PRINTS] + book.head[N_ORDERS] >= book.tape.shape[0] and i > start:
+        if i > start and is_tight(book):
             return i
         if book.head[N_ORDERS] > CACHED:
             look_ahead(book, messages, i)

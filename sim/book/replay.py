@@ -18,7 +18,8 @@ What the recording cannot tell, and the rule for it:
 
 `rebuild` either takes the executions off the orders that the recording names (`matching` 0), or
 turns each run of them with one time into one aggressive order, so that the book must find out by
-itself whom it meets (`matching` 1).
+itself whom it meets (`matching` 1). A new order that follows at the same time on the other side, at
+the last price or a worse one, is what was left of the aggressor: it must come to rest by itself.
 """
 
 from typing import NamedTuple
@@ -26,9 +27,9 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.actions import Reject
-from sim.book.ladder import next_best
+from sim.book.admission import accepts
+from sim.book.ladder import level_of, next_level, price_of
 from sim.book.layout import (
-    BASE,
     BEST,
     MESSAGE,
     N_PRINTS,
@@ -40,7 +41,7 @@ from sim.book.layout import (
 )
 from sim.book.matching import process
 from sim.book.registry import find
-from sim.kernel import I64, Rows, inlined, kernel, word
+from sim.kernel import I64, Rows, i64, inlined, kernel, word
 
 OK = word(Reject.OK)
 ZERO, ONE = word(0), word(1)
@@ -73,6 +74,7 @@ MATCHED_ANONYMOUS = 4096  # the same, but that the order is one of an anonymous 
 MISMATCHED = 8192  # the kernel printed something else
 RUN_START = 16384  # the first execution of an aggressive order
 STRANGER = 32768  # an execution of an order that the book did not know when the aggressor came
+RESTED = 65536  # what was left of an aggressive order came to rest by itself
 
 # counters
 LEVELS_SEEN, LEVELS_FAILED, LEVELS_REVEALED, LEVELS_REMEMBERED, LEVELS_VANISHED = range(5)
@@ -171,7 +173,7 @@ def carry_out(book: Book, found: Findings) -> int:
 def place_of(book: Book, side: int, price: int) -> int:
     """Index of a price's level in `levels`; -1 if it is outside the window."""
     n_levels = book.levels.shape[0] >> 1
-    level = price - book.head[BASE]
+    level = level_of(book, side, price)
     return side * n_levels + level if 0 <= level < n_levels else -1
 
 
@@ -193,10 +195,10 @@ def seen(recorded: Recording, row: int, side: int, price: int) -> bool:
 @kernel
 def clear_level(book: Book, found: Findings, place: int) -> None:
     """Plan to cancel all orders of a level."""
-    slot = np.int64(book.levels[place]["head"])
+    slot = i64(book.levels[place]["head"])
     while slot >= 0:
         plan(found, CANCEL, ZERO, book.orders[slot]["id"], ONE, ONE, GTC)
-        slot = np.int64(book.orders[slot]["next"])
+        slot = i64(book.orders[slot]["next"])
 
 
 @kernel
@@ -219,7 +221,7 @@ def take_off(book: Book, recorded: Recording, found: Findings, row: int) -> int:
     mark = 0
     if slot >= 0:
         order = book.orders[slot]
-        left = np.int64(order["quantity"])
+        left = i64(order["quantity"])
         if order["price"] != price or order["side"] != side:
             return FAILED
         if left == lots or (left > lots and recorded.kind[row] != DELETE):
@@ -234,7 +236,7 @@ def take_off(book: Book, recorded: Recording, found: Findings, row: int) -> int:
             plan(found, REDUCE, side, other, lots, price, GTC)
             return mark
     place = place_of(book, side, price)
-    total = np.int64(book.levels[place]["quantity"]) if place >= 0 else 0
+    total = i64(book.levels[place]["quantity"]) if place >= 0 else 0
     if total >= lots:
         aggregate(book, found, side, price, total - lots)
         return mark | COMPOSITION
@@ -249,10 +251,10 @@ def standing(book: Book, recorded: Recording, found: Findings, row: int) -> int:
     """
     side, price = recorded.side[row], recorded.price[row]
     best = book.head[BEST + side]
-    if not 0 <= best < book.levels.shape[0] >> 1 or best + book.head[BASE] != price:
+    if best >= book.levels.shape[0] >> 1 or price_of(book, side, best) != price:
         return 0
     slot = find(book, recorded.id[row])
-    head = np.int64(book.levels[place_of(book, side, price)]["head"])
+    head = i64(book.levels[place_of(book, side, price)]["head"])
     if slot < 0:
         return AT_BEST
     if slot == head:
@@ -308,27 +310,26 @@ def compare(
     `before` is the row before those that were applied since. Returns a mark.
     """
     depth, n_levels = recorded.levels.shape[2], book.levels.shape[0] >> 1
-    step = -1 if side == BUY else 1
     level, j, mark = book.head[BEST + side], ZERO, ZERO
     while j < depth:
-        wanted = recorded.levels[row, side, j, 0] - book.head[BASE]
+        wanted = level_of(book, side, recorded.levels[row, side, j, 0])
         some = recorded.levels[row, side, j, 0] != 0
-        here = 0 <= level < n_levels
+        here = level < n_levels
         if some and here and level == wanted:
             have = book.levels[side * n_levels + level]["quantity"]
             mark |= compare_level(recorded, found, before, row, side, j, have)
             if have != recorded.levels[row, side, j, 1]:
                 clear_level(book, found, side * n_levels + level)
-            level = next_best(book, side, level + step)
+            level = next_level(book, side, level + 1)
             j += 1
-        elif here and (not some or (level - wanted) * step < 0):
-            if seen(recorded, before, side, level + book.head[BASE]):
+        elif here and (not some or level < wanted):
+            if seen(recorded, before, side, price_of(book, side, level)):
                 found.counts[LEVELS_FAILED] += 1
                 mark |= FAILED | TOUCH_FAILED if j == 0 else FAILED
             else:
                 found.counts[LEVELS_VANISHED] += 1
             clear_level(book, found, side * n_levels + level)
-            level = next_best(book, side, level + step)
+            level = next_level(book, side, level + 1)
         elif some:
             mark |= compare_level(recorded, found, before, row, side, j, ZERO)
             j += 1
@@ -354,16 +355,23 @@ def end_of_run(recorded: Recording, start: int) -> int:
     """Return the row behind the executions that one aggressive order made.
 
     They have one time and one side, and lie at prices that were seen before; hidden executions may
-    lie between them.
+    lie between them. A new order behind them may be what was left of the aggressor.
     """
+    side, worst = recorded.side[start], recorded.price[start]
     end = start + 1
     i = end
     while i < recorded.kind.shape[0] and recorded.time[i] == recorded.time[start]:
         kind = recorded.kind[i]
-        if kind == EXECUTE and recorded.side[i] == recorded.side[start]:
-            if not seen(recorded, start - 1, recorded.side[i], recorded.price[i]):
+        price = recorded.price[i]
+        if kind == EXECUTE and recorded.side[i] == side:
+            if not seen(recorded, start - 1, side, price):
                 break
+            worst = min(worst, price) if side == BUY else max(worst, price)
             end = i + 1
+        elif kind == NEW and recorded.side[i] != side and i == end:
+            if accepts(1 - side, price, worst) and seen(recorded, start - 1, side, price):
+                end = i + 1
+            break
         elif kind != HIDDEN:
             break
         i += 1
@@ -374,16 +382,15 @@ def end_of_run(recorded: Recording, start: int) -> int:
 def save(book: Book, found: Findings, side: int, price: int) -> int:
     """Copy a side's orders at `price` and better, in the order of their queues; return how many."""
     n_levels = book.levels.shape[0] >> 1
-    step = -1 if side == BUY else 1
     level, n = book.head[BEST + side], 0
-    limit = price - book.head[BASE]
-    while 0 <= level < n_levels and (level - limit) * step <= 0:
-        slot = np.int64(book.levels[side * n_levels + level]["head"])
+    limit = min(level_of(book, side, price), n_levels - 1)
+    while level <= limit:
+        slot = i64(book.levels[side * n_levels + level]["head"])
         while slot >= 0:
             found.saved[n] = book.orders[slot]
             n += 1
-            slot = np.int64(book.orders[slot]["next"])
-        level = next_best(book, side, level + step)
+            slot = i64(book.orders[slot]["next"])
+        level = next_level(book, side, level + 1)
     return n
 
 
@@ -391,11 +398,10 @@ def save(book: Book, found: Findings, side: int, price: int) -> int:
 def bring_back(book: Book, found: Findings, side: int, price: int, n: int) -> None:
     """Plan to undo what happened to a side's orders at `price` and better since they were saved."""
     n_levels = book.levels.shape[0] >> 1
-    step = -1 if side == BUY else 1
-    level, limit = book.head[BEST + side], price - book.head[BASE]
-    while 0 <= level < n_levels and (level - limit) * step <= 0:
+    level, limit = book.head[BEST + side], min(level_of(book, side, price), n_levels - 1)
+    while level <= limit:
         clear_level(book, found, side * n_levels + level)
-        level = next_best(book, side, level + step)
+        level = next_level(book, side, level + 1)
     for i in range(n):
         order = found.saved[i]
         plan(
@@ -435,25 +441,34 @@ def agree(book: Book, recorded: Recording, found: Findings, start: int, end: int
             found.marks[row] |= MATCHED_ANONYMOUS
         else:
             found.marks[row] |= MATCHED
-    return bool(good and line == book.head[N_PRINTS])
+    good = good and line == book.head[N_PRINTS]
+    if recorded.kind[end - 1] == NEW:
+        slot = find(book, recorded.id[end - 1])
+        good = good and slot >= 0 and book.orders[slot]["quantity"] == recorded.lots[end - 1]
+        found.marks[end - 1] |= RESTED if good else MISMATCHED
+    return bool(good)
 
 
 @kernel
 def attack(book: Book, recorded: Recording, found: Findings, start: int, end: int) -> int:
     """Plan one aggressive order for the executions in rows start .. end - 1.
 
-    Returns the worst of their prices.
+    Returns its limit: the worst of their prices, or that at which it rests.
     """
     side, total, limit = recorded.side[start], ZERO, recorded.price[start]
+    order_id, tif = TAKER + start, IOC
     for row in range(start, end):
+        price = recorded.price[row]
         if recorded.kind[row] == EXECUTE:
             total += recorded.lots[row]
-            price = recorded.price[row]
             limit = min(limit, price) if side == BUY else max(limit, price)
             if find(book, recorded.id[row]) < 0:
                 found.marks[row] |= STRANGER
+        elif recorded.kind[row] == NEW:
+            total += recorded.lots[row]
+            limit, order_id, tif = price, recorded.id[row], GTC
     found.marks[start] |= RUN_START
-    plan(found, LIMIT, 1 - side, TAKER + start, total, limit, IOC)
+    plan(found, LIMIT, 1 - side, order_id, total, limit, tif)
     return int(limit)
 
 
@@ -486,12 +501,14 @@ def rebuild(book: Book, recorded: Recording, found: Findings, matching: int) -> 
             n_saved = save(book, found, side, limit)
             mark |= carry_out(book, found)
             if not agree(book, recorded, found, row, end):
+                rest = recorded.id[end - 1]
+                if recorded.kind[end - 1] == NEW and find(book, rest) >= 0:
+                    plan(found, CANCEL, ZERO, rest, ONE, ONE, GTC)
                 bring_back(book, found, side, limit, n_saved)
                 mark |= carry_out(book, found)
                 for i in range(row, end):
-                    if recorded.kind[i] == EXECUTE:
-                        found.marks[i] |= apply(book, recorded, found, i)
-                        mark |= carry_out(book, found)
+                    found.marks[i] |= apply(book, recorded, found, i)
+                    mark |= carry_out(book, found)
         else:
             mark |= apply(book, recorded, found, row)
             mark |= carry_out(book, found)

@@ -7,14 +7,13 @@ that the book is never crossed in between unless it is crossed after the batch.
 
 from typing import NamedTuple
 
-import numpy as np
-
 from sim.actions import Reject
+from sim.book.ladder import next_level
 from sim.book.layout import BEST, FAR_HEAD, Book, OrderVerb, Side, TimeInForce
 from sim.book.registry import find
 from sim.book.replay import Findings, carry_out, clear_level, plan
 from sim.book.views import touch
-from sim.kernel import I64, inlined, kernel, word
+from sim.kernel import I64, i64, inlined, kernel, word
 
 OK = word(Reject.OK)
 ZERO, ONE = word(0), word(1)
@@ -24,7 +23,7 @@ REDUCE, REPLACE = word(OrderVerb.REDUCE), word(OrderVerb.REPLACE)
 GTC, POST_ONLY = word(TimeInForce.GOOD_TILL_CANCEL), word(TimeInForce.POST_ONLY)
 
 # what became of a row
-SET, SAME, REMOVED, NOT_THERE, REFUSED = range(5)
+WAITING, SET, SAME, REMOVED, NOT_THERE, REFUSED = range(6)
 
 
 class LevelFeed(NamedTuple):
@@ -52,25 +51,25 @@ def forget(book: Book, found: Findings) -> None:
     """Plan to cancel every order."""
     n_levels = book.levels.shape[0] >> 1
     for side in range(2):
-        best = book.head[BEST + side]
-        if 0 <= best < n_levels:
-            for level in range(n_levels):
-                clear_level(book, found, side * n_levels + level)
-        slot = np.int64(book.head[FAR_HEAD + side])
+        level = book.head[BEST + side]
+        while level < n_levels:
+            clear_level(book, found, side * n_levels + level)
+            level = next_level(book, side, level + 1)
+        slot = i64(book.head[FAR_HEAD + side])
         while slot >= 0:
             plan(found, CANCEL, ZERO, book.orders[slot]["id"], ONE, ONE, GTC)
-            slot = np.int64(book.orders[slot]["next"])
+            slot = i64(book.orders[slot]["next"])
 
 
 @inlined
 def change(book: Book, feed: LevelFeed, found: Findings, row: int, shrinks: bool) -> int:
-    """Plan a row's change if it makes its level smaller, or else if it does not; -1: not now."""
+    """Plan a row's change if it makes its level smaller, or else if it does not."""
     side, price, lots = feed.side[row], feed.price[row], feed.lots[row]
     order_id = 2 * price + side
     slot = find(book, order_id)
     have = book.orders[slot]["quantity"] if slot >= 0 else ZERO
     if (lots < have or lots == 0) != shrinks:
-        return -1
+        return WAITING
     if lots == have:
         return SAME if lots > 0 else NOT_THERE
     if lots == 0:
@@ -95,7 +94,7 @@ def rebuild_levels(book: Book, feed: LevelFeed, found: Findings, touches: I64) -
         Empty; its orders must hold every level.
     feed : LevelFeed
     found : Findings
-        `marks` becomes what became of each row.
+        `marks` is 0 and becomes what became of each row.
     touches : I64 (batch, 5)
         Becomes bid, lots, ask, lots and last price after each batch; 0 where there is none.
     """
@@ -105,8 +104,8 @@ def rebuild_levels(book: Book, feed: LevelFeed, found: Findings, touches: I64) -
             carry_out(book, found)
         for turn in range(2):
             for row in range(feed.start[batch], feed.start[batch + 1]):
-                done = change(book, feed, found, row, turn == 0)
-                if done >= 0:
+                if found.marks[row] == WAITING:
+                    done = change(book, feed, found, row, turn == 0)
                     refused = carry_out(book, found)
                     found.marks[row] = REFUSED if refused != 0 else done
         touch(book, touches[batch])

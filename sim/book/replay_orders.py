@@ -16,13 +16,12 @@ it.
 
 from typing import NamedTuple
 
-import numpy as np
-
 from sim.actions import Reject
-from sim.book.layout import BASE, BEST, N_PRINTS, Book, OrderVerb, Side, TimeInForce
+from sim.book.ladder import best_price, price_of
+from sim.book.layout import BEST, N_PRINTS, Book, OrderVerb, Side, TimeInForce
 from sim.book.registry import find
 from sim.book.replay import Findings, carry_out, plan
-from sim.kernel import I64, inlined, kernel, word
+from sim.kernel import I64, i64, inlined, kernel, word
 
 OK = word(Reject.OK)
 ZERO, ONE = word(0), word(1)
@@ -93,10 +92,11 @@ def look(book: Book, feed: OrderFeed, row: int) -> int:
     if slot < 0:
         return 0
     order = book.orders[slot]
-    best, n_levels = book.head[BEST + order["side"]], book.levels.shape[0] >> 1
-    if not 0 <= best < n_levels or best + book.head[BASE] != order["price"]:
+    side = i64(order["side"])
+    best, n_levels = book.head[BEST + side], book.levels.shape[0] >> 1
+    if best >= n_levels or price_of(book, side, best) != order["price"]:
         return 0
-    head = book.levels[order["side"] * n_levels + best]["head"]
+    head = book.levels[side * n_levels + best]["head"]
     return AT_BEST | AT_HEAD if head == slot else AT_BEST
 
 
@@ -182,8 +182,8 @@ def differs(book: Book, feed: OrderFeed, told: Told, row: int) -> bool:
 @inlined
 def state(book: Book) -> int:
     """Whether both sides have orders, and whether they cross: a mark."""
-    bid, ask = book.head[BEST], book.head[BEST + SELL]
-    if bid < 0 or ask >= book.levels.shape[0] >> 1:
+    bid, ask = best_price(book, BUY), best_price(book, SELL)
+    if bid == 0 or ask == 0:
         return 0
     return TWO_SIDED | CROSSED if bid >= ask else TWO_SIDED
 
@@ -235,8 +235,8 @@ def rebuild_orders(
         found.marks[row] = mark | state(book)
         for side in range(2):
             best = book.head[BEST + side]
-            if 0 <= best < n_levels:
-                touches[row, 2 * side] = best + book.head[BASE]
+            if best < n_levels:
+                touches[row, 2 * side] = price_of(book, side, best)
                 touches[row, 2 * side + 1] = book.levels[side * n_levels + best]["quantity"]
     for order in range(told.owed.shape[0]):
         found.counts[OWED_AT_END] += told.owed[order]

@@ -25,7 +25,7 @@ from sim.book.layout import (
     Side,
     TimeInForce,
 )
-from sim.book.matching import process
+from sim.book.matching import submit
 from sim.book.registry import find
 from sim.book.seat import (
     NOBODY,
@@ -42,8 +42,9 @@ from sim.book.seat import (
     units_of,
 )
 from sim.crowd.loop import notice
-from sim.kernel import F64, I64, Record, Rows, i64, inlined, kernel, word
+from sim.kernel import F64, I64, Record, Rows, i64, inlined, kernel, spliced, word
 
+ZERO = word(0)
 OK, UNKNOWN_VERB = word(Reject.OK), word(Reject.UNKNOWN_VERB)
 BAD_AMOUNT, BAD_ASSET = word(Reject.BAD_AMOUNT), word(Reject.BAD_ASSET)
 BAD_TARGET, BAD_PRICE = word(Reject.BAD_TARGET), word(Reject.BAD_PRICE)
@@ -126,7 +127,7 @@ def all_lots(book: Book, account: int, side: int, price: int) -> int:
     return n
 
 
-@inlined
+@spliced
 def write_message(seats: Seats, book: Book, k: int, side: int, row: Record) -> int:
     """Write a row's order into the message; return why it makes no sense, or OK.
 
@@ -186,7 +187,7 @@ def value_taken(book: Book, first: int, order_id: int) -> int:
     return value
 
 
-@inlined
+@kernel
 def hand_over(
     seats: Seats, book: Book, balances: F64, w: int, k: int, account: int, cash: int, lots: int
 ) -> int:
@@ -195,7 +196,7 @@ def hand_over(
     The account was shown `cash` and `lots` before.
     """
     first = book.head[N_PRINTS]
-    process(book, seats.message[0], first)
+    submit(book, seats.message)
     even_out(seats, book, balances, w, k, account, cash, lots)
     if book.head[N_PRINTS] > first:
         notice(book, seats.crowds[k], w, first, seats.clock[w, k])
@@ -203,7 +204,7 @@ def hand_over(
     return first
 
 
-@kernel
+@spliced
 def order(seats: Seats, balances: F64, fundamental: F64, market: F64, row: Record, w: int) -> int:
     """Do what an order's row asks; return its code."""
     place = find_book(seats, i64(row["asset"]), i64(row["asset_2"]))
@@ -239,7 +240,7 @@ def order(seats: Seats, balances: F64, fundamental: F64, market: F64, row: Recor
     return i64(m["code"])
 
 
-@inlined
+@spliced
 def market_order(seats: Seats, account: int, side: int, lots: int) -> None:
     """Write a market order into the message."""
     m = seats.message[0]
@@ -255,22 +256,22 @@ def market_order(seats: Seats, account: int, side: int, lots: int) -> None:
     m["trigger"] = 0
 
 
-@kernel
+@spliced
 def sell_leg(seats: Seats, balances: F64, w: int, k: int, account: int, lots: int) -> None:
     """Sell whole lots of the ledger account at the market."""
     book = one_world(seats, k, w)
     book.accounts[account]["lots"] = lots
     market_order(seats, account, SELL, lots)
-    hand_over(seats, book, balances, w, k, account, 0, lots)
+    hand_over(seats, book, balances, w, k, account, ZERO, lots)
 
 
-@kernel
+@spliced
 def buy_leg(seats: Seats, balances: F64, w: int, k: int, account: int, cash: int) -> None:
     """Spend whole units of cash of the ledger account at the market."""
     book = one_world(seats, k, w)
     book.accounts[account]["cash"] = cash
     market_order(seats, account, BUY, MAX_QUANTITY)
-    hand_over(seats, book, balances, w, k, account, cash, 0)
+    hand_over(seats, book, balances, w, k, account, cash, ZERO)
 
 
 @inlined
@@ -284,7 +285,7 @@ def swap_amount(balances: F64, row: Record, w: int) -> float:
     return min(amount, held) if 0.0 < amount <= held * (1.0 + 1e-12) else -1.0
 
 
-@kernel
+@spliced
 def swap(seats: Seats, balances: F64, fundamental: F64, market: F64, row: Record, w: int) -> int:
     """Sell one asset for another by market orders in one book or two; return the code.
 

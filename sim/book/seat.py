@@ -16,10 +16,11 @@ import numpy as np
 
 from sim.book.accounts import fee_on
 from sim.book.auction import total_at, uncross
-from sim.book.ladder import best_price, next_level, price_of
+from sim.book.ladder import best_price, next_level, price_of, slide
 from sim.book.layout import (
     BAND_HIGH,
     BAND_LOW,
+    BASE,
     BEST,
     FEE_UNIT,
     HALT_WANTED,
@@ -197,6 +198,14 @@ def forget_tape(seats: Seats, book: Book) -> None:
 
 
 @kernel
+def centre(book: Book, price: int) -> None:
+    """Keep a price in the middle half of the window: auctions are held among its prices."""
+    n_levels = book.levels.shape[0] >> 1
+    if abs(price - book.head[BASE] - (n_levels >> 1)) > n_levels >> 2:
+        slide(book, max(price - (n_levels >> 1), 0))
+
+
+@kernel
 def look_after(seats: Seats, book: Book, w: int, k: int) -> None:
     """Start and end halts, and hold the auctions that are due."""
     now = seats.clock[w, k]
@@ -205,6 +214,8 @@ def look_after(seats: Seats, book: Book, w: int, k: int) -> None:
         if now >= seats.auction_at[w, k]:
             uncross(book, NOBODY)
             note_mid(seats, book, w, k)
+            if seats.mid[w, k] > 0.0:
+                centre(book, i64(seats.mid[w, k]))
             seats.auction_at[w, k] = now - now % seats.interval_ns + seats.interval_ns
     elif seats.halted_until[w, k] > 0:
         if now >= seats.halted_until[w, k]:

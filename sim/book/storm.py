@@ -27,7 +27,7 @@ from sim.book.layout import (
 from sim.book.matching import submit
 from sim.book.registry import find
 from sim.errors import InvariantError
-from sim.kernel import I64, U64, Rows, inlined, kernel, word
+from sim.kernel import I64, U64, Rows, i64, inlined, kernel, word
 
 OK = word(Reject.OK)
 LIMIT, MARKET = word(OrderVerb.LIMIT), word(OrderVerb.MARKET)
@@ -77,7 +77,7 @@ def draw(state: U64, n: int) -> int:
     z = (z ^ (z >> np.uint64(30))) * MIX_1
     z = (z ^ (z >> np.uint64(27))) * MIX_2
     z = z ^ (z >> np.uint64(31))
-    return np.int64(z >> np.uint64(33)) * n >> 31
+    return i64(z >> np.uint64(33)) * n >> 31
 
 
 @inlined
@@ -121,7 +121,7 @@ def write(book: Book, state: U64, m: Rows, weather: Weather, centre: int) -> Non
     if atomic:
         m["tif"] = m["tif"] % 3
     elif rare % 5 == 0:
-        m["display"] = draw(state, m["quantity"]) + 1
+        m["display"] = draw(state, i64(m["quantity"])) + 1
     m["stp"] = draw(state, 3) if rare % 3 == 0 else 0
     m["account"] = m["id"] % n_accounts if n_accounts > 0 else m["id"] % 6 - 1
     if rare == 99:  # wrong, in one word

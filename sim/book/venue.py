@@ -24,7 +24,7 @@ from sim.actions import Verb
 from sim.book.book import new_book, new_messages
 from sim.book.depth import Bids, list_bids, measure
 from sim.book.house import House, Ladder, endowment
-from sim.book.layout import FEES, ORDER, PHASE, Book, OrderState, Phase
+from sim.book.layout import BASE, FEES, ORDER, PHASE, Book, OrderState, Phase
 from sim.book.opening import aim, close_books, open_books, show_touch, warm_up
 from sim.book.rows import RESULTS, execute
 from sim.book.seat import Seats, no_crowd
@@ -80,9 +80,9 @@ class OrderBookParams:
     interval_seconds: float | None = None  # between batch auctions; None: continuous trading
     withdraw: bool = True  # whether the crowd's makers may step back
     wealth_usd: float = 1e8  # cash, and as much in lots, of each member of a crowd
-    capacity: int = 8192  # live orders of a book
-    n_levels: int = 8192  # prices of a book's window
-    n_prints: int = 8192  # lines of a book's tape
+    capacity: int = 2048  # live orders of a book
+    n_levels: int = 4096  # prices of a book's window
+    n_prints: int = 2048  # lines of a book's tape
     depth_levels: int = 128  # bids that agents see when a block opens
     keep_tape: bool = False  # whether `tape` keeps all trades
 
@@ -152,9 +152,12 @@ class OrderBookMarket(Venue):
         **terms: Any,
     ) -> None:
         self.params = OrderBookParams(**terms)
-        self.grids = {asset: BookTerms(**dict(grid)) for asset, grid in books.items()}
+        self.grids = {asset: BookTerms(**dict(grid)) for asset, grid in sorted(books.items())}
         self.houses = {asset: House(**dict(one)) for asset, one in (house or {}).items()}
-        self.crowds = dict(crowd or {})
+        self.crowds = dict(sorted((crowd or {}).items()))
+        for one in self.crowds.values():
+            # Members draw by their numbers, and a configuration need not keep its order.
+            one.traders = dict(sorted(one.traders.items()))
         require(bool(self.grids), "books must name at least one asset with tick_size and lot_size")
         require(
             self.params.quote not in self.grids,
@@ -178,12 +181,13 @@ class OrderBookMarket(Venue):
         self.unit = self.tick * self.lot
         self.target: F64 = np.zeros((len(self.names), n))
         books = self._allocate(world)
-        if params.interval_seconds is not None:
-            for book in books:
-                book.head[:, PHASE] = Phase.AUCTION
         self.seats = self._seats(world, books)
         self.ladders = tuple(self._ladder(world, name) for name in self.names)
         aim(self.seats, world.fundamental, self.target)
+        if params.interval_seconds is not None:
+            for k, book in enumerate(books):
+                book.head[:, PHASE] = Phase.AUCTION
+                book.head[:, BASE] = np.maximum(self.target[k] - params.n_levels // 2, 0.0)
         for k, name in enumerate(self.names):
             self._endow(world, k, name)
         self.tape = Tape(self)
@@ -236,7 +240,8 @@ class OrderBookMarket(Venue):
             books=books,
             crowds=tuple(self._crowd(world, k, name) for k, name in enumerate(self.names)),
             **{name: arena[name].view(np.int64) for name in CLOCKS},
-            mid=arena["mid"].view(np.float64), message=new_messages(1), base=self.base, tick=self.tick, lot=self.lot,
+            mid=arena["mid"].view(np.float64), message=new_messages(1),
+            base=self.base, tick=self.tick, lot=self.lot,
             quote=self.quote, custody=self.account, n_ledger=self.n_ledger,
             block_ns=round(world.block_seconds * NANO),
             slice_ns=_slice(params, world.block_seconds),
@@ -346,7 +351,7 @@ class OrderBookMarket(Venue):
     # --- what agents and reports see --------------------------------------------------------------
 
     def quotes(self) -> Bids:
-        """Bids of all books as the block opened; see `sim.market.quotes`."""
+        """Bids of all books as the block opened; see `sim.quotes`."""
         if not self._listed:
             list_bids(self.seats, self.world.fundamental, self.bids)
             self._listed = True
@@ -420,6 +425,12 @@ class OrderBookMarket(Venue):
             held[:, self.quote] += mine["cash_reserved"] * self.unit[k]
             held[:, self.base[k]] += mine["lots_reserved"] * self.lot[k]
         return held
+
+    def reserved_lots(self, account: int, asset: int) -> F64:
+        """Whole tokens of one base asset that an account's live sales hold, shape (world,)."""
+        k = int(np.flatnonzero(self.base == asset)[0])
+        held = self.seats.books[k].accounts["lots_reserved"][:, account]
+        return np.asarray(held * self.lot[k])
 
     def liquidity(self, distance: float = 0.01) -> tuple[F64, F64]:
         """Measure the books: spreads in basis points, and depth in USD within a distance.

@@ -1,7 +1,5 @@
 """Who does what when it wakes."""
 
-import numpy as np
-
 from sim.book.layout import Book
 from sim.crowd.adaptive_maker import act_adaptive_maker
 from sim.crowd.avellaneda_stoikov import act_avellaneda_stoikov
@@ -14,7 +12,7 @@ from sim.crowd.momentum import act_momentum
 from sim.crowd.noise import act_noise
 from sim.crowd.value import act_value
 from sim.crowd.zero_intelligence import act_zero_intelligence
-from sim.kernel import kernel, word
+from sim.kernel import i64, kernel, word
 
 ZERO_INTELLIGENCE, HAWKES = word(Kind.ZERO_INTELLIGENCE), word(Kind.HAWKES)
 NOISE, VALUE, MOMENTUM = word(Kind.NOISE), word(Kind.VALUE), word(Kind.MOMENTUM)
@@ -27,7 +25,7 @@ NEVER = word(-1)
 @kernel
 def act(book: Book, crowd: CrowdState, i: int, now: int) -> int:
     """Let a member act; return when it wants to wake again, -1 if never."""
-    kind = np.int64(crowd.members[i]["kind"])
+    kind = i64(crowd.members[i]["kind"])
     following = NEVER
     if kind == VALUE:
         following = act_value(book, crowd, i, now)

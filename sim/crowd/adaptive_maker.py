@@ -10,15 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor
 
-import numpy as np
-
 from sim.book.ladder import best_price
 from sim.book.layout import Book
-from sim.crowd.chance import exponential_gap, four
+from sim.crowd.chance import FIRST, exponential_gap, four
 from sim.crowd.desk import BUY, GTC, SELL, call_off_all, reference, send
 from sim.crowd.layout import BOUGHT, OWN_TERMS, SOLD, CrowdState, Kind
 from sim.crowd.trader import Traders
-from sim.kernel import kernel
+from sim.kernel import i64, kernel
 from sim.terms import check_range
 
 POV, LEVELS, LEAST, SKEW = OWN_TERMS, OWN_TERMS + 1, OWN_TERMS + 2, OWN_TERMS + 3
@@ -67,11 +65,11 @@ class AdaptiveMaker(Traders):
 @kernel
 def act_adaptive_maker(book: Book, crowd: CrowdState, i: int, now: int) -> int:
     """Replace the ladder; return when to wake again."""
-    group, at = np.int64(crowd.members[i]["group"]), crowd.members[i]["memory"]
+    group, at = i64(crowd.members[i]["group"]), crowd.members[i]["memory"]
     t, memory = crowd.terms[group], crowd.memory
-    u, _, _, _ = four(crowd, i, 0)
+    u, _, _, _ = four(crowd, i, FIRST)
     call_off_all(crowd, i, now)
-    bid, ask = best_price(book, 0), best_price(book, 1)
+    bid, ask = best_price(book, BUY), best_price(book, SELL)
     spread = memory[at] if crowd.members[i]["draws"] > 1 else t[FIRST_SPREAD]
     if bid > 0 and ask > 0:
         spread = t[ALPHA] * (ask - bid) + (1.0 - t[ALPHA]) * spread
@@ -82,11 +80,11 @@ def act_adaptive_maker(book: Book, crowd: CrowdState, i: int, now: int) -> int:
     middle = floor(reference(book, crowd))
     if bought + sold > 0.0:
         middle = floor(middle + (2.0 * bought / (bought + sold) - 1.0) * t[SKEW])
-    lots = np.int64(max(t[POV] * (bought + sold) + 0.5, t[LEAST]))
-    step = max(np.int64(t[SPACING] * spread + 0.5), 1)
-    for k in range(np.int64(t[LEVELS])):
-        price = np.int64(middle - floor(0.5 * spread)) - k * step
+    lots = i64(max(t[POV] * (bought + sold) + 0.5, t[LEAST]))
+    step = max(i64(t[SPACING] * spread + 0.5), 1)
+    for k in range(i64(t[LEVELS])):
+        price = i64(middle - floor(0.5 * spread)) - k * step
         if price > 0:
             send(crowd, i, now, BUY, price, lots, GTC)
-        send(crowd, i, now, SELL, np.int64(middle + ceil(0.5 * spread)) + k * step, lots, GTC)
+        send(crowd, i, now, SELL, i64(middle + ceil(0.5 * spread)) + k * step, lots, GTC)
     return now + exponential_gap(crowd, group, u)

@@ -49,4 +49,4 @@ def act_avellaneda_stoikov(book: Book, crowd: CrowdState, i: int, now: int) -> i
     units = crowd.members[i]["inventory"] / unit(crowd, i)
     shift = reservation_shift(units, t[GAMMA], sigma, left)
     half = 0.5 * optimal_spread(t[GAMMA], t[DECAY], sigma, left)
-    return quote(book, crowd, i, now, fair, half - shift, half + shift)
+    return quote(book, crowd, i, now, fair, sigma, half - shift, half + shift)

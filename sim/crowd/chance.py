@@ -10,6 +10,7 @@ import numpy as np
 
 from sim.crowd.layout import (
     GAP,
+    ROUND,
     SECOND,
     SIZE_A,
     SIZE_B,
@@ -17,10 +18,11 @@ from sim.crowd.layout import (
     SIZE_MAX,
     CrowdState,
 )
-from sim.kernel import inlined, kernel
+from sim.kernel import i64, inlined, kernel, word
 from sim.streams import normal_quantile, philox
 
 CONSTANT, LOGNORMAL, MIXTURE, PARETO = 0, 1, 2, 3
+FIRST, MORE = word(0), word(1)  # lanes: the first four uniforms of a wake, and four more
 _UNIT = 2.0**-32
 
 
@@ -42,7 +44,7 @@ def four(crowd: CrowdState, i: int, lane: int) -> tuple[float, float, float, flo
 @inlined
 def wait(seconds: float) -> int:
     """Nanoseconds, at least one and at most thirty years."""
-    return np.int64(max(1.0, min(seconds, 1e9) * SECOND))
+    return i64(max(1.0, min(seconds, 1e9) * SECOND))
 
 
 @inlined
@@ -90,7 +92,12 @@ def lots_of(crowd: CrowdState, group: int, u: float, v: float) -> int:
         size = a * mixture(u, v)
     elif law == PARETO:
         size = a * v ** (-1.0 / b)
-    return np.int64(max(1.0, min(size, crowd.terms[group, SIZE_MAX]) + 0.5))
+    size = min(size, crowd.terms[group, SIZE_MAX])
+    share = crowd.terms[group, ROUND]
+    if share > 0.0 and size >= 10.0 and (u * 1024.0) % 1.0 < share:
+        unit = 10.0 ** np.floor(np.log10(size))
+        size = unit * np.floor(size / unit + 0.5)
+    return i64(max(1.0, size + 0.5))
 
 
 @inlined

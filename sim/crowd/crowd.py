@@ -40,7 +40,7 @@ from sim.crowd.layout import (
 from sim.crowd.loop import seat
 from sim.crowd.trader import Traders
 from sim.errors import ConfigError
-from sim.kernel import F64, I64, Bool, Rows
+from sim.kernel import F64, I64, Bool
 from sim.state import Arena
 from sim.streams import stream_key
 from sim.terms import check_range
@@ -149,9 +149,10 @@ class Crowd:
         self.arena = Arena(n_worlds, {name: (size,) for name, size in sizes.items()}, np.int64)
         view = self.arena.views
         self.state = CrowdState(
-            view["head"], view["values"].view(np.float64), _rows(view["members"], MEMBER),
-            _rows(view["own"], OWN), _rows(view["heap"], EVENT), view["memory"].view(np.float64),
-            _rows(view["scratch"], MESSAGE), view["print_time"].view(np.int64),
+            _rows(view["head"], np.int64), _rows(view["values"], np.float64),
+            _rows(view["members"], MEMBER),
+            _rows(view["own"], OWN), _rows(view["heap"], EVENT), _rows(view["memory"], np.float64),
+            _rows(view["scratch"], MESSAGE), _rows(view["print_time"], np.int64),
             _rows(view["quotes"], QUOTE), _rows(view["arrivals"], ARRIVAL),
             _rows(view["parents"], PARENT),
             np.ascontiguousarray(world_ids, np.int64),
@@ -241,8 +242,8 @@ class Crowd:
         self.arena.restore(snapshot)
 
 
-def _rows(buffer: F64, kind: Any) -> Rows:
-    """View of a float64 field (world, words) as records (world, n)."""
+def _rows(buffer: F64, kind: Any) -> Any:
+    """View of a field (world, words) as records, or other words, (world, n)."""
     return buffer.view(kind)
 
 

@@ -9,7 +9,7 @@ from math import exp, sqrt
 import numpy as np
 
 from sim.book.ladder import best_price
-from sim.book.layout import MAX_PRICE, Book, Side, TimeInForce
+from sim.book.layout import BEST, MAX_PRICE, Book, Side, TimeInForce
 from sim.crowd.heap import push
 from sim.crowd.layout import (
     FUNDAMENTAL,
@@ -33,7 +33,7 @@ from sim.crowd.layout import (
     EventKind,
     OwnState,
 )
-from sim.kernel import inlined, kernel, word
+from sim.kernel import i64, inlined, kernel, word
 from sim.streams import normal_quantile, philox, unit_interval
 
 BUY, SELL = word(Side.BUY), word(Side.SELL)
@@ -56,6 +56,14 @@ def reference(book: Book, crowd: CrowdState) -> float:
     if bid > 0 and ask > 0:
         crowd.values[LAST_MID] = 0.5 * (bid + ask)
     return crowd.values[LAST_MID]
+
+
+@inlined
+def touch_lots(book: Book, side: int) -> int:
+    """Lots that the best level of a side shows; 0 if there is none in the window."""
+    n_levels = book.levels.shape[0] >> 1
+    level = book.head[BEST + side]
+    return book.levels[side * n_levels + level]["quantity"] if level < n_levels else 0
 
 
 @kernel
@@ -122,7 +130,7 @@ def send(crowd: CrowdState, i: int, now: int, side: int, price: int, lots: int, 
     if lots < 1 or price < 0 or price > MAX_PRICE:
         return -1
     place = member["first"] + member["open"]
-    slot = np.int64(crowd.own[place]["link"])
+    slot = i64(crowd.own[place]["link"])
     member["open"] += 1
     order = crowd.own[slot]
     crowd.head[SERIAL] += 1
@@ -142,8 +150,8 @@ def free_own(crowd: CrowdState, slot: int) -> None:
     order = crowd.own[slot]
     member = crowd.members[order["member"]]
     last = member["first"] + member["open"] - 1
-    place = np.int64(order["place"])
-    other = np.int64(crowd.own[last]["link"])
+    place = i64(order["place"])
+    other = i64(crowd.own[last]["link"])
     crowd.own[place]["link"] = other
     crowd.own[other]["place"] = place
     crowd.own[last]["link"] = slot
@@ -166,10 +174,10 @@ def call_off_all(crowd: CrowdState, i: int, now: int) -> None:
     """Ask for the cancellation of all of a member's orders."""
     member = crowd.members[i]
     for k in range(member["first"], member["first"] + member["open"]):
-        call_off(crowd, np.int64(crowd.own[k]["link"]), now)
+        call_off(crowd, i64(crowd.own[k]["link"]), now)
 
 
 @inlined
 def ticks(price: float) -> int:
     """Nearest whole tick, at least 1."""
-    return np.int64(min(max(price + 0.5, 1.0), 2147483646.0))
+    return i64(min(max(price + 0.5, 1.0), 2147483646.0))

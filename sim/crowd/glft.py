@@ -57,4 +57,4 @@ def act_glft(book: Book, crowd: CrowdState, i: int, now: int) -> int:
         return leave(crowd, i, now)
     units = crowd.members[i]["inventory"] / unit(crowd, i)
     bid, ask = asymptotic_offsets(units, t[GAMMA], t[DECAY], t[ARRIVAL], sigma)
-    return quote(book, crowd, i, now, fair, bid, ask)
+    return quote(book, crowd, i, now, fair, sigma, bid, ask)

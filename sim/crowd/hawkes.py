@@ -13,10 +13,12 @@ stationary where the spectral radius of n is below 1; its mean intensity is (1 -
 Simulated exactly by thinning (Ogata 1981): between events intensities only fall, so the present sum
 bounds the next. One member stands for the whole flow.
 
-Limit orders lie behind their side's touch at a distance with a Pareto tail (Bouchaud, Mezard,
-Potters 2002: exponent 0.6; Zovko, Farmer 2002: 1.5), or inside the spread. A cancellation takes one
-of the flow's own orders of its side; it takes none as often as orders are fewer than `target`, and
-a limit order replaces one as often as they are more, so that their number reverts.
+Most market orders take no more than the touch shows (Farmer et al. 2004: What really causes large
+price changes?). Limit orders lie behind their side's touch at a distance with a Pareto tail
+(Bouchaud, Mezard, Potters 2002: exponent 0.6; Zovko, Farmer 2002: 1.5), or inside the spread. A
+cancellation takes one of the flow's own orders of its side; it takes none as often as orders are
+fewer than `target`, and a limit order replaces one as often as they are more, so that their number
+reverts.
 """
 
 from collections.abc import Sequence
@@ -27,24 +29,20 @@ import numpy as np
 
 from sim.book.ladder import best_price
 from sim.book.layout import Book
-from sim.crowd.chance import four, lots_of, wait
-from sim.crowd.desk import BUY, GTC, IOC, SELL, ZERO, call_off, reference, send
+from sim.crowd.chance import FIRST, MORE, four, lots_of, wait
+from sim.crowd.desk import BUY, GTC, IOC, SELL, ZERO, call_off, reference, send, touch_lots
 from sim.crowd.layout import OWN_TERMS, SECOND, CrowdState, Kind
 from sim.crowd.trader import Traders
 from sim.errors import ConfigError
-from sim.kernel import F64, inlined, kernel, word
+from sim.kernel import F64, i64, inlined, kernel, word
 from sim.terms import check_range
 
 TYPES, SCALES = 6, 3
 MU, BRANCHING = OWN_TERMS, OWN_TERMS + TYPES
 WEIGHT, BETA = BRANCHING + TYPES * TYPES, BRANCHING + TYPES * TYPES + SCALES
-INSIDE, TAIL, REACH, DEEPEST = (
-    BETA + SCALES,
-    BETA + SCALES + 1,
-    BETA + SCALES + 2,
-    BETA + SCALES + 3,
-)
-TARGET, MARKET_SCALE = BETA + SCALES + 4, BETA + SCALES + 5
+PLACING = BETA + SCALES
+INSIDE, TAIL, REACH, DEEPEST = PLACING, PLACING + 1, PLACING + 2, PLACING + 3
+TARGET, MARKET_SCALE, TIMID = PLACING + 4, PLACING + 5, PLACING + 6
 # words of memory: excitations, then
 LAST, BOUND, COUNTS = TYPES * SCALES, TYPES * SCALES + 1, TYPES * SCALES + 2
 ONE_TICK = word(1)
@@ -91,6 +89,7 @@ class Hawkes(Traders):
     deepest: float = 2000.0  # ticks at which they are cut
     target: float = 1000.0  # orders around which the number of live ones stays
     market_scale: float = 1.0  # size of market orders over that of limit orders
+    timid: float = 0.0  # share of market orders that take no more than the touch shows
     slots: int = 8192
 
     kind = Kind.HAWKES
@@ -101,7 +100,8 @@ class Hawkes(Traders):
         self.check()
         for name in ("limit_rate", "market_rate", "cancel_rate", "reach", "tail", "target"):
             check_range(name, getattr(self, name), 0.0, open_low=True)
-        check_range("inside", self.inside, 0.0, 1.0)
+        for name in ("inside", "timid"):
+            check_range(name, getattr(self, name), 0.0, 1.0)
         check_range("deepest", self.deepest, 0.0, 1e8)
         n = np.asarray(self.branching, float)
         if n.shape != (3, 6) or not np.all(n >= 0.0):
@@ -137,8 +137,7 @@ class Hawkes(Traders):
     @property
     def intensity(self) -> F64:
         """Mean intensities (6,) per second."""
-        solved: F64 = np.linalg.solve(np.eye(TYPES) - self.matrix, self.base)
-        return solved
+        return np.asarray(np.linalg.solve(np.eye(TYPES) - self.matrix, self.base), np.float64)
 
     @property
     def mean_gap(self) -> float:
@@ -149,7 +148,7 @@ class Hawkes(Traders):
         """Columns from OWN_TERMS on."""
         return [
             *self.base, *self.matrix.ravel(), *self.weights, *self.decays, self.inside, self.tail,
-            self.reach, self.deepest, self.target, self.market_scale,
+            self.reach, self.deepest, self.target, self.market_scale, self.timid,
         ]  # fmt: skip
 
 
@@ -178,7 +177,7 @@ def next_kind(crowd: CrowdState, i: int, now: int, u: float, v: float) -> tuple[
         for m in range(SCALES):
             total += memory[at + SCALES * k + m]
         if kind < 0 and level < total:
-            kind = np.int64(k)
+            kind = i64(k)
     if memory[at + BOUND] == 0.0:
         kind = word_none()
     if kind >= 0:
@@ -195,7 +194,7 @@ def next_kind(crowd: CrowdState, i: int, now: int, u: float, v: float) -> tuple[
 @inlined
 def word_none() -> int:
     """No kind."""
-    return np.int64(-1)
+    return i64(-1)
 
 
 @kernel
@@ -204,15 +203,15 @@ def limit_price(book: Book, crowd: CrowdState, group: int, side: int, u: float, 
     t = crowd.terms[group]
     own, other = best_price(book, side), best_price(book, 1 - side)
     if own == 0:
-        mid = np.int64(reference(book, crowd))
+        mid = i64(reference(book, crowd))
         own = mid - 1 if side == BUY else mid + 1
         if other > 0:
             own = min(own, other - 1) if side == BUY else max(own, other + 1)
     gap = (other - own if side == BUY else own - other) if other > 0 else ONE_TICK
     if gap > 1 and u < t[INSIDE]:
-        better = 1 + np.int64(v * (gap - 1))
+        better = 1 + i64(v * (gap - 1))
         return own + better if side == BUY else own - better
-    behind = np.int64(min(t[REACH] * (v ** (-1.0 / t[TAIL]) - 1.0), t[DEEPEST]))
+    behind = i64(min(t[REACH] * (v ** (-1.0 / t[TAIL]) - 1.0), t[DEEPEST]))
     return max(own - behind, ZERO) if side == BUY else own + behind
 
 
@@ -222,7 +221,7 @@ def cancel_one(crowd: CrowdState, i: int, now: int, side: int, u: float) -> None
     member = crowd.members[i]
     n = member["open"]
     for k in range(n):
-        slot = np.int64(crowd.own[member["first"] + (k + np.int64(u * n)) % n]["link"])
+        slot = i64(crowd.own[member["first"] + (k + i64(u * n)) % n]["link"])
         if crowd.own[slot]["side"] == side and crowd.own[slot]["price"] != 0:
             call_off(crowd, slot, now)
             return
@@ -231,14 +230,14 @@ def cancel_one(crowd: CrowdState, i: int, now: int, side: int, u: float) -> None
 @kernel
 def act_hawkes(book: Book, crowd: CrowdState, i: int, now: int) -> int:
     """Let one event of the flow happen, if it is one; return when to wake again."""
-    group = np.int64(crowd.members[i]["group"])
+    group = i64(crowd.members[i]["group"])
     t = crowd.terms[group]
-    u, v, x, y = four(crowd, i, 0)
+    u, v, x, y = four(crowd, i, FIRST)
     kind, following = next_kind(crowd, i, now, u, v)
     if kind < 0:
         return following
     side = SELL if kind % 2 == 1 else BUY
-    a, b, _, _ = four(crowd, i, 1)
+    a, b, _, _ = four(crowd, i, MORE)
     crowded = crowd.members[i]["open"] / t[TARGET]
     lots = lots_of(crowd, group, x, y)
     if kind < 2:
@@ -246,7 +245,10 @@ def act_hawkes(book: Book, crowd: CrowdState, i: int, now: int) -> int:
         if x < crowded - 1.0:
             cancel_one(crowd, i, now, side, (a + x) % 1.0)
     elif kind < 4:
-        big = np.int64(max(t[MARKET_SCALE] * lots, 1.0))
+        big = i64(max(t[MARKET_SCALE] * lots, 1.0))
+        if a < t[TIMID]:
+            shown = touch_lots(book, 1 - side)
+            big = min(big, max(shown, 1))
         send(crowd, i, now, side, ZERO, big, IOC)
     elif a < crowded:
         cancel_one(crowd, i, now, side, b)

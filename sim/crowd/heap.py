@@ -4,11 +4,11 @@ Events of equal time are delivered in the order in which they were planned.
 """
 
 from sim.crowd.layout import N_EVENTS, SEQUENCE, CrowdState
-from sim.kernel import Rows, inlined, kernel
+from sim.kernel import Record, Rows, inlined, kernel
 
 
 @inlined
-def before(a: Rows, b: Rows) -> bool:
+def before(a: Record, b: Record) -> bool:
     """Whether event `a` comes before event `b`."""
     return a["time"] < b["time"] or (a["time"] == b["time"] and a["sequence"] < b["sequence"])
 

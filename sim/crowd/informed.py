@@ -9,15 +9,13 @@ others.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from sim.book.ladder import best_price
 from sim.book.layout import Book
-from sim.crowd.chance import exponential_gap, four, lots_of
+from sim.crowd.chance import FIRST, exponential_gap, four, lots_of
 from sim.crowd.desk import BUY, IOC, SELL, fundamental, reference, send, ticks
 from sim.crowd.layout import OWN_TERMS, CrowdState, Kind
 from sim.crowd.trader import Traders
-from sim.kernel import kernel
+from sim.kernel import i64, kernel
 from sim.terms import check_range
 
 EDGE, LIMIT = OWN_TERMS, OWN_TERMS + 1
@@ -54,20 +52,20 @@ class Informed(Traders):
 def act_informed(book: Book, crowd: CrowdState, i: int, now: int) -> int:
     """Take what is mispriced; return when to look again."""
     member = crowd.members[i]
-    group = np.int64(member["group"])
+    group = i64(member["group"])
     t = crowd.terms[group]
-    u, v, _, y = four(crowd, i, 0)
+    u, v, _, y = four(crowd, i, FIRST)
     value = fundamental(crowd, now)
     reference(book, crowd)
-    bid, ask = best_price(book, 0), best_price(book, 1)
+    bid, ask = best_price(book, BUY), best_price(book, SELL)
     lots = lots_of(crowd, group, u, v)
     highest, lowest = ticks(value * (1.0 - t[EDGE])), ticks(value * (1.0 + t[EDGE]))
     if member["open"] > 0:
         pass
     elif 0 < ask <= highest:
-        lots = min(lots, np.int64(t[LIMIT]) - member["inventory"])
+        lots = min(lots, i64(t[LIMIT]) - member["inventory"])
         send(crowd, i, now, BUY, highest, lots, IOC)
     elif bid > 0 and bid >= lowest:
-        lots = min(lots, np.int64(t[LIMIT]) + member["inventory"])
+        lots = min(lots, i64(t[LIMIT]) + member["inventory"])
         send(crowd, i, now, SELL, lowest, lots, IOC)
     return now + exponential_gap(crowd, group, y)

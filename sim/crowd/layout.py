@@ -186,6 +186,7 @@ REACTS = 5  # 1: wakes when it hears of a fill
 FIRST_WAKE = 6  # seconds over which first wakes are spread
 LATENCY, LATENCY_SIGMA = 7, 8  # seconds (median), standard deviation of its logarithm
 START_WAKE = 9  # seconds before which it does not wake
+ROUND = 10  # share of sizes that are rounded to one significant digit
 OWN_TERMS = 12
 TERM_WORDS = 96
 

@@ -12,12 +12,9 @@ complete; a member never holds more orders than it has slots; wakes, orders and 
 find room on the heap (notices that do not are told at once, and counted).
 """
 
-import numpy as np
-
 from sim.actions import Reject
+from sim.book.ladder import best_price
 from sim.book.layout import (
-    BASE,
-    BEST,
     N_ORDERS,
     N_PRINTS,
     Book,
@@ -29,7 +26,7 @@ from sim.book.matching import process
 from sim.book.registry import find
 from sim.crowd.act import act
 from sim.crowd.chance import four, lognormal_of, wait
-from sim.crowd.desk import BUY, CROWD_ID, MOST_SLOTS, free_own
+from sim.crowd.desk import BUY, CROWD_ID, MOST_SLOTS, SELL, free_own, touch_lots
 from sim.crowd.heap import drop, push
 from sim.crowd.layout import (
     BOUGHT,
@@ -55,7 +52,7 @@ from sim.crowd.layout import (
     EventKind,
     OwnState,
 )
-from sim.kernel import inlined, kernel, word
+from sim.kernel import i64, inlined, kernel, word
 
 ZERO, ONE = word(0), word(1)
 WAKE, ORDER, CANCEL = word(EventKind.WAKE), word(EventKind.ORDER), word(EventKind.CANCEL)
@@ -102,7 +99,7 @@ def hear(crowd: CrowdState, kind: int, slot: int, data: int, now: int) -> None:
         member["inventory"] += lots if order["side"] == BUY else -lots
         if crowd.terms[member["group"], REACTS] != 0.0 and member["stirred"] == 0:
             member["stirred"] = 1
-            push(crowd, now, WAKE, np.int64(order["member"]), ONE)
+            push(crowd, now, WAKE, i64(order["member"]), ONE)
     if done:
         free_own(crowd, slot)
 
@@ -139,12 +136,12 @@ def tell_owners(book: Book, crowd: CrowdState, first_print: int, now: int) -> No
         line = book.tape[k]
         kind = line["kind"]
         if kind == TRADE:
-            crowd.head[BOUGHT + np.int64(line["side"])] += line["quantity"]
+            crowd.head[BOUGHT + i64(line["side"])] += line["quantity"]
         slot = slot_of(crowd, line["maker"])
         if slot >= 0 and kind == SELF_TRADE_CANCEL:
             report(crowd, CANCELLED, slot, ZERO, now)
         elif slot >= 0 and kind == TRADE:
-            report(crowd, FILLED, slot, 2 * line["quantity"] + np.int64(line["last"]), now)
+            report(crowd, FILLED, slot, 2 * line["quantity"] + i64(line["last"]), now)
         elif kind == AUCTION_TRADE:
             for side in range(2):
                 order_id = line["maker"] if side == 0 else line["taker"]
@@ -183,15 +180,9 @@ def log_touch(book: Book, crowd: CrowdState, now: int) -> None:
 
 @inlined
 def best_of(book: Book) -> tuple[int, int, int, int]:
-    """Bid and ask in ticks and their lots; 0 where there is none in the window."""
-    n_levels = book.levels.shape[0] >> 1
-    bid, ask, bid_lots, ask_lots = ZERO, ZERO, ZERO, ZERO
-    level = book.head[BEST]
-    if level >= 0:
-        bid, bid_lots = level + book.head[BASE], book.levels[level]["quantity"]
-    level = book.head[BEST + 1]
-    if level < n_levels:
-        ask, ask_lots = level + book.head[BASE], book.levels[n_levels + level]["quantity"]
+    """Bid and ask in ticks, 0 where there is none, and their lots, 0 outside the window."""
+    bid, ask = best_price(book, BUY), best_price(book, SELL)
+    bid_lots, ask_lots = touch_lots(book, BUY), touch_lots(book, SELL)
     return bid, ask, bid_lots, ask_lots
 
 
@@ -204,7 +195,7 @@ def log_arrival(book: Book, crowd: CrowdState, slot: int, now: int) -> None:
         return
     order = crowd.own[slot]
     bid, ask, _, _ = best_of(book)
-    side, price = np.int64(order["side"]), np.int64(order["price"])
+    side, price = i64(order["side"]), i64(order["price"])
     best = bid if side == BUY else ask
     if price == 0 or best == 0:
         return
@@ -271,7 +262,7 @@ def deliver(book: Book, crowd: CrowdState) -> None:
     """Take the next event off the heap and let it happen."""
     event = crowd.heap[0]
     now, data = event["time"], event["data"]
-    kind, target = np.int64(event["kind"]), np.int64(event["target"])
+    kind, target = i64(event["kind"]), i64(event["target"])
     drop(crowd)
     crowd.head[DELIVERED] += 1
     crowd.head[BY_KIND + kind] += 1
@@ -343,7 +334,7 @@ def seat(crowds: CrowdState, w: int) -> None:
     for i in range(crowd.members.shape[0]):
         member = crowd.members[i]
         t = crowd.terms[member["group"]]
-        u, v, _, _ = four(crowd, np.int64(i), ZERO)
-        member["latency"] = np.int64(SECOND * lognormal_of(t[LATENCY], t[LATENCY_SIGMA], u))
-        first = np.int64(t[START_WAKE] * SECOND) + wait(t[FIRST_WAKE] * v)
-        push(crowd, first, WAKE, np.int64(i), ZERO)
+        u, v, _, _ = four(crowd, i64(i), ZERO)
+        member["latency"] = i64(SECOND * lognormal_of(t[LATENCY], t[LATENCY_SIGMA], u))
+        first = i64(t[START_WAKE] * SECOND) + wait(t[FIRST_WAKE] * v)
+        push(crowd, first, WAKE, i64(i), ZERO)

@@ -14,11 +14,9 @@ limit.
 from dataclasses import dataclass
 from math import exp, log, sqrt
 
-import numpy as np
-
 from sim.book.ladder import best_price
 from sim.book.layout import Book
-from sim.crowd.chance import exponential_gap, four, lots_of, wait
+from sim.crowd.chance import FIRST, exponential_gap, four, lots_of, wait
 from sim.crowd.desk import (
     BUY,
     POST_ONLY,
@@ -29,9 +27,9 @@ from sim.crowd.desk import (
     send,
     ticks,
 )
-from sim.crowd.layout import MAKER_OFF, OWN_TERMS, SECOND, SIZE_A, CrowdState
+from sim.crowd.layout import GAP, MAKER_OFF, OWN_TERMS, SECOND, SIZE_A, CrowdState
 from sim.crowd.trader import Traders
-from sim.kernel import inlined, kernel
+from sim.kernel import i64, inlined, kernel
 from sim.streams import normal_quantile
 from sim.terms import check_range
 
@@ -39,7 +37,7 @@ GAMMA, DECAY, ARRIVAL, SIGMA = OWN_TERMS, OWN_TERMS + 1, OWN_TERMS + 2, OWN_TERM
 HORIZON, LIMIT, FOLLOW, NOISE = OWN_TERMS + 4, OWN_TERMS + 5, OWN_TERMS + 6, OWN_TERMS + 7
 HALF_LIFE, WITHDRAW, CALM, WIDEST = OWN_TERMS + 8, OWN_TERMS + 9, OWN_TERMS + 10, OWN_TERMS + 11
 TOLERANCE, LEAST, LEVELS, GROWTH = OWN_TERMS + 12, OWN_TERMS + 13, OWN_TERMS + 14, OWN_TERMS + 15
-WIDTH_SHAPE, DEEPER = OWN_TERMS + 16, OWN_TERMS + 17
+WIDTH_SHAPE, DEEPER, STALENESS = OWN_TERMS + 16, OWN_TERMS + 17, OWN_TERMS + 18
 # words of a member's memory
 WIDTH, VARIANCE, FAIR, SINCE, BID, ASK, AWAY = 0, 1, 2, 3, 4, 5, 6
 MEMORY = 7
@@ -69,6 +67,7 @@ class Maker(Traders):
     calm: float = 6.0  # measured over usual volatility at which it leaves
     widest: float = 1.0  # widths lie between 1 and this
     width_shape: float = 1.0  # widths are widest^(u^shape), u uniform; 1: log-uniform
+    staleness: float = 0.0  # added to offsets, times volatility x sqrt(gap): quotes grow old
     deeper: float = 0.0  # sizes grow as width to this power
     tolerance: float = 0.25  # share of its half spread by which quotes may be off
     least_half_spread_bps: float = 0.0
@@ -91,6 +90,7 @@ class Maker(Traders):
         for name in ("widest", "growth"):
             check_range(name, getattr(self, name), 1.0, 1e4)
         check_range("width_shape", self.width_shape, 0.0, 100.0)
+        check_range("staleness", self.staleness, 0.0, 100.0)
         check_range("deeper", self.deeper, 0.0, 10.0)
 
     @property
@@ -105,6 +105,7 @@ class Maker(Traders):
             self.inventory_limit, self.follow, self.noise_bps * BP, self.half_life, self.withdraw,
             self.calm, self.widest, self.tolerance, self.least_half_spread_bps, self.levels,
             self.growth, self.width_shape, self.deeper,
+            self.staleness,
         ]  # fmt: skip
 
 
@@ -112,9 +113,9 @@ class Maker(Traders):
 def look(book: Book, crowd: CrowdState, i: int, now: int) -> float:
     """Form a fair price in ticks, and measure volatility by how far it has moved."""
     member = crowd.members[i]
-    group, at = np.int64(member["group"]), member["memory"]
+    group, at = i64(member["group"]), member["memory"]
     t, memory = crowd.terms[group], crowd.memory
-    u, v, _, _ = four(crowd, i, 0)
+    u, v, _, _ = four(crowd, i, FIRST)
     mid = reference(book, crowd)
     fair = mid
     if t[FOLLOW] > 0.0:
@@ -163,7 +164,7 @@ def place(
 ) -> None:
     """Send a side's ladder, the first order at `target` ticks, none across the opposite touch."""
     member = crowd.members[i]
-    group = np.int64(member["group"])
+    group = i64(member["group"])
     t = crowd.terms[group]
     held = member["inventory"] if side == BUY else -member["inventory"]
     stays = t[WITHDRAW] == 0.0 or crowd.head[MAKER_OFF] != 0
@@ -171,12 +172,12 @@ def place(
         return
     depth = crowd.memory[member["memory"] + WIDTH] ** t[DEEPER]
     scale = 1.0
-    for level in range(np.int64(t[LEVELS])):
+    for level in range(i64(t[LEVELS])):
         u, v, _, _ = four(crowd, i, 2 + 2 * level + side)
         price = ticks(target)
         if touch > 0:
             price = min(price, touch - 1) if side == BUY else max(price, touch + 1)
-        lots = np.int64(max(scale * depth * lots_of(crowd, group, u, v), 1.0))
+        lots = i64(max(scale * depth * lots_of(crowd, group, u, v), 1.0))
         if price > 0:
             send(crowd, i, now, side, price, lots, POST_ONLY)
         target += -step * scale if side == BUY else step * scale
@@ -185,18 +186,21 @@ def place(
 
 @kernel
 def quote(
-    book: Book, crowd: CrowdState, i: int, now: int, fair: float, bid_bps: float, ask_bps: float
-) -> int:
+    book: Book, crowd: CrowdState, i: int, now: int, fair: float, sigma: float, bid_bps: float,
+    ask_bps: float,
+) -> int:  # fmt: skip
     """Renew the quotes where they are off by more than the tolerance; return when to look again.
 
-    The offsets are distances from the fair price in basis points, before the member's own width.
+    The offsets are distances from the fair price in basis points, before the member's own width and
+    before what guards against quotes that grow old until the next look (Foucault 1999).
     """
     member = crowd.members[i]
     at = member["memory"]
-    group = np.int64(member["group"])
+    group = i64(member["group"])
     t, memory = crowd.terms[group], crowd.memory
     width = memory[at + WIDTH]
-    half = max(0.5 * (bid_bps + ask_bps), t[LEAST], 1e-3) * width
+    half = 0.5 * (bid_bps + ask_bps) + t[STALENESS] * sigma * sqrt(t[GAP])
+    half = max(half, t[LEAST], 1e-3) * width
     skew = 0.5 * (ask_bps - bid_bps) * width
     bid, ask = fair * (1.0 + (skew - half) * BP), fair * (1.0 + (skew + half) * BP)
     slack = t[TOLERANCE] * half * BP * fair
@@ -208,7 +212,7 @@ def quote(
         place(crowd, i, now, BUY, bid, best_price(book, SELL), step)
         place(crowd, i, now, SELL, ask, best_price(book, BUY), step)
         memory[at + BID], memory[at + ASK], memory[at + AWAY] = bid, ask, 0.0
-    _, _, x, _ = four(crowd, i, 0)
+    _, _, x, _ = four(crowd, i, FIRST)
     return now + wait(exponential_gap(crowd, group, x) / SECOND * sqrt(width))
 
 
@@ -218,5 +222,5 @@ def leave(crowd: CrowdState, i: int, now: int) -> int:
     member = crowd.members[i]
     call_off_all(crowd, i, now)
     crowd.memory[member["memory"] + AWAY] = 1.0
-    _, _, x, _ = four(crowd, i, 0)
-    return now + exponential_gap(crowd, np.int64(member["group"]), x)
+    _, _, x, _ = four(crowd, i, FIRST)
+    return now + exponential_gap(crowd, i64(member["group"]), x)

@@ -8,16 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from sim.book.ladder import best_price
 from sim.book.layout import Book
-from sim.crowd.chance import exponential_gap, four, lots_of
+from sim.crowd.chance import FIRST, exponential_gap, four, lots_of
 from sim.crowd.desk import BUY, GTC, SELL, call_off_all, reference, send
 from sim.crowd.layout import OWN_TERMS, CrowdState, Kind
 from sim.crowd.trader import Traders
 from sim.errors import ConfigError
-from sim.kernel import kernel
+from sim.kernel import i64, kernel
 from sim.terms import check_range
 
 SHORT, LONG = OWN_TERMS, OWN_TERMS + 1
@@ -69,18 +67,18 @@ def recent_mean(crowd: CrowdState, at: int, seen: int, n: int) -> float:
 def act_momentum(book: Book, crowd: CrowdState, i: int, now: int) -> int:
     """Remember the mid price and follow the averages; return when to wake again."""
     member = crowd.members[i]
-    group, at = np.int64(member["group"]), member["memory"]
+    group, at = i64(member["group"]), member["memory"]
     t = crowd.terms[group]
-    u, v, _, y = four(crowd, i, 0)
-    bid, ask = best_price(book, 0), best_price(book, 1)
+    u, v, _, y = four(crowd, i, FIRST)
+    bid, ask = best_price(book, BUY), best_price(book, SELL)
     if bid > 0 and ask > 0:
-        seen = np.int64(crowd.memory[at])
+        seen = i64(crowd.memory[at])
         crowd.memory[at + 1 + seen % MOST] = reference(book, crowd)
         seen += 1
         crowd.memory[at] = seen
         if member["open"] >= member["slots"] // 2:
             call_off_all(crowd, i, now)
-        n_short, n_long = np.int64(t[SHORT]), np.int64(t[LONG])
+        n_short, n_long = i64(t[SHORT]), i64(t[LONG])
         if seen >= n_long:
             rising = recent_mean(crowd, at, seen, n_short) >= recent_mean(crowd, at, seen, n_long)
             side = BUY if rising else SELL

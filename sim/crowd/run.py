@@ -92,9 +92,8 @@ def sample_depth(book: Book, side: int, out: F64) -> None:
     n_levels = book.levels.shape[0] >> 1
     best = book.head[BEST + side]
     for k in range(out.shape[0]):
-        level = best - k if side == BUY else best + k
-        known = 0 <= best < n_levels and 0 <= level < n_levels
-        out[k] = book.levels[side * n_levels + level]["quantity"] if known else 0.0
+        known = best + k < n_levels
+        out[k] = book.levels[side * n_levels + best + k]["quantity"] if known else 0.0
 
 
 @kernel

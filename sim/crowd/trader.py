@@ -20,6 +20,7 @@ from sim.crowd.layout import (
     LATENCY_SIGMA,
     OWN_TERMS,
     REACTS,
+    ROUND,
     SIZE_A,
     SIZE_B,
     SIZE_LAW,
@@ -57,6 +58,8 @@ class Traders(ABC):
         See `size_law`.
     size_max : float
         Lots above which sizes are cut.
+    round_share : float
+        Share of sizes that are rounded to one significant digit: people like round numbers.
     gap : float
         Mean seconds between wakes.
     slots : int
@@ -70,6 +73,7 @@ class Traders(ABC):
     size: float = 1.0
     size_shape: float = 1.0
     size_max: float = 1e9
+    round_share: float = 0.0
     slots: int = 8
     start: float = 0.0  # seconds before which nobody of the group wakes
 
@@ -103,6 +107,7 @@ class Traders(ABC):
         check_range("size", self.size, 0.0, 1e12, open_low=True)
         check_range("size_shape", self.size_shape, 0.0, 1e3, open_low=True)
         check_range("size_max", self.size_max, 1.0, 2.0**40)
+        check_range("round_share", self.round_share, 0.0, 1.0)
         check_range("slots", self.slots, 1, 2**22)
         check_range("start", self.start, 0.0)
 
@@ -113,6 +118,7 @@ class Traders(ABC):
         row[SIZE_LAW] = _LAWS[self.size_law]
         row[SIZE_A], row[SIZE_B] = self.size * size_scale, self.size_shape
         row[SIZE_MAX] = min(self.size_max * size_scale, 2.0**40)
+        row[ROUND] = self.round_share
         row[REACTS] = self.reacts
         row[FIRST_WAKE], row[START_WAKE] = min(self.first_wake, 1e9), self.start
         row[LATENCY], row[LATENCY_SIGMA] = self.latency, self.latency_sigma

@@ -19,11 +19,11 @@ import numpy as np
 
 from sim.book.ladder import best_price
 from sim.book.layout import Book
-from sim.crowd.chance import exponential_gap, four, lots_of
+from sim.crowd.chance import FIRST, MORE, exponential_gap, four, lots_of
 from sim.crowd.desk import BUY, GTC, SELL, call_off_all, fundamental, reference, send, ticks
 from sim.crowd.layout import OU_MEAN, OWN_TERMS, SECOND, START_PRICE, CrowdState, Kind
 from sim.crowd.trader import Traders
-from sim.kernel import inlined, kernel
+from sim.kernel import i64, inlined, kernel
 from sim.streams import normal_quantile
 from sim.terms import check_range
 
@@ -109,22 +109,22 @@ def estimate(crowd: CrowdState, i: int, now: int, u: float) -> float:
 @kernel
 def act_value(book: Book, crowd: CrowdState, i: int, now: int) -> int:
     """Replace the order by one towards the value; return when to wake again."""
-    group = np.int64(crowd.members[i]["group"])
+    group = i64(crowd.members[i]["group"])
     t = crowd.terms[group]
-    u, v, x, y = four(crowd, i, 0)
-    a, b, _, _ = four(crowd, i, 1)
+    u, v, x, y = four(crowd, i, FIRST)
+    a, b, _, _ = four(crowd, i, MORE)
     call_off_all(crowd, i, now)
     value = estimate(crowd, i, now, u)
-    bid, ask = best_price(book, 0), best_price(book, 1)
+    bid, ask = best_price(book, BUY), best_price(book, SELL)
     mid = reference(book, crowd)
     lots = lots_of(crowd, group, v, x)
     if abs(value - mid) < t[HURDLE] * mid:
         pass
     elif bid > 0 and ask > 0:
         side = SELL if value < np.floor(mid) else BUY
-        better = np.int64(0)
+        better = i64(0)
         if a >= t[AGGRESSIVE]:
-            better = np.int64(b * t[DEPTH_SPREAD] * (ask - bid))
+            better = i64(b * t[DEPTH_SPREAD] * (ask - bid))
         price = bid + better if side == SELL else max(ask - better, 1)
         send(crowd, i, now, side, price, lots, GTC)
     else:

@@ -17,15 +17,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
 
-import numpy as np
-
 from sim.book.ladder import best_price
 from sim.book.layout import Book
-from sim.crowd.chance import four, lots_of, wait
+from sim.crowd.chance import FIRST, four, lots_of, wait
 from sim.crowd.desk import BUY, GTC, IOC, SELL, call_off, reference, send
 from sim.crowd.layout import OWN_TERMS, CrowdState, Kind
 from sim.crowd.trader import Traders
-from sim.kernel import kernel
+from sim.kernel import i64, kernel
 from sim.terms import check_range
 
 LIMIT_RATE, MARKET_RATE, CANCEL_RATE, RANGE = OWN_TERMS, OWN_TERMS + 1, OWN_TERMS + 2, OWN_TERMS + 3
@@ -67,24 +65,24 @@ def act_zero_intelligence(book: Book, crowd: CrowdState, i: int, now: int) -> in
     member = crowd.members[i]
     t = crowd.terms[member["group"]]
     arrive, trade, leave = 2.0 * t[LIMIT_RATE] * t[RANGE], 2.0 * t[MARKET_RATE], t[CANCEL_RATE]
-    u, v, x, y = four(crowd, i, 0)
+    u, v, x, y = four(crowd, i, FIRST)
     at = u * (arrive + trade + leave * crowd.memory[member["memory"]])
-    group = np.int64(member["group"])
+    group = i64(member["group"])
     if at < arrive + trade:
         side = SELL if v < 0.5 else BUY
         price = 0
         if at < arrive:
             touch = best_price(book, 1 - side)
-            behind = 1 + np.int64(at / arrive * t[RANGE])
+            behind = 1 + i64(at / arrive * t[RANGE])
             if touch == 0:
-                touch = np.int64(reference(book, crowd))
+                touch = i64(reference(book, crowd))
             price = max(touch - behind if side == BUY else touch + behind, 1)
         tif = GTC if at < arrive else IOC
         send(crowd, i, now, side, price, lots_of(crowd, group, y, x), tif)
     else:
-        k = np.int64((at - arrive - trade) / leave)
+        k = i64((at - arrive - trade) / leave)
         if k < member["open"]:
-            call_off(crowd, np.int64(crowd.own[member["first"] + k]["link"]), now)
+            call_off(crowd, i64(crowd.own[member["first"] + k]["link"]), now)
     reference(book, crowd)
     crowd.memory[member["memory"]] = member["open"]
     return now + wait(-log(1.0 - y) / (arrive + trade + leave * member["open"]))

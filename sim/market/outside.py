@@ -386,7 +386,7 @@ class OutsideMarket(Venue):
         )
 
     def quotes(self) -> OutsideState:
-        """Quotes as the market stands; see `sim.market.quotes`."""
+        """Quotes as the market stands; see `sim.quotes`."""
         return self.state
 
     def reference_prices(self) -> F64:

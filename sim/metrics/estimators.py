@@ -92,6 +92,7 @@ def decay_exponent(acf: F64, n: int, most: int) -> float:
 
 
 _EXPONENTS = np.linspace(-0.5, 2.0, 501)
+_SIGMAS = 4.0
 
 
 def power_law(x: F64, y: F64, weight: F64) -> float:
@@ -99,8 +100,8 @@ def power_law(x: F64, y: F64, weight: F64) -> float:
 
     The levels and not their logarithms: means of small moves come out negative by chance, and a
     line through the positive ones alone would be steered by which ones survive. The exponent is
-    searched in steps of 0.005 between -0.5 and 2; NaN where the best factor a is not positive or
-    the best exponent lies on the edge.
+    searched in steps of 0.005 between -0.5 and 2; NaN where the best exponent lies on the edge, or
+    the best factor a is not above zero by four of its standard errors: noise has an exponent too.
 
     Parameters
     ----------
@@ -113,10 +114,11 @@ def power_law(x: F64, y: F64, weight: F64) -> float:
     base = np.log(x[use]) - np.log(x[use]).mean()
     shape = np.exp(_EXPONENTS[:, None] * base)
     w, level = weight[use], y[use]
-    factor = (shape * (w * level)).sum(axis=1) / (shape**2 * w).sum(axis=1)
+    strength = (shape**2 * w).sum(axis=1)  # inverse variance of the factor
+    factor = (shape * (w * level)).sum(axis=1) / strength
     loss = ((level - factor[:, None] * shape) ** 2 * w).sum(axis=1)
     best = int(np.argmin(loss))
-    if best in (0, len(_EXPONENTS) - 1) or factor[best] <= 0.0:
+    if best in (0, len(_EXPONENTS) - 1) or factor[best] * np.sqrt(strength[best]) < _SIGMAS:
         return np.nan
     return float(_EXPONENTS[best])
 

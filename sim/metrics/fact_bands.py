@@ -245,9 +245,12 @@ def band(name: str) -> Band | None:
 
 
 def reproduces(fact: Fact) -> bool | None:
-    """Whether a fact lies inside its band; None where it is absent or has no band."""
+    """Whether a fact lies inside its band; None where it is absent or has no band.
+
+    A fact that is denied (no memory to fit in thousands of orders, say) is not reproduced.
+    """
     where = band(fact.name)
-    if where is None or not math.isfinite(fact.value):
+    if where is None or not (math.isfinite(fact.value) or fact.is_denied):
         return None
     return where.holds(fact.value)
 

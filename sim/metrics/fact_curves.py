@@ -12,8 +12,8 @@ import numpy as np
 from sim.kernel import F64
 from sim.metrics import estimators as est
 from sim.metrics import series
+from sim.metrics.fact_readers import FEWEST_FOR_KURTOSIS, HORIZONS
 from sim.metrics.market_record import MarketRecord
-from sim.metrics.stylised_facts import FEWEST_FOR_KURTOSIS, HORIZONS
 
 Curves = dict[str, tuple[F64, F64]]
 """Name -> abscissae and ordinates."""

@@ -27,14 +27,19 @@ def mid(record: MarketRecord) -> F64:
 
 
 def orders(record: MarketRecord) -> Orders:
-    """Put the prints of one aggressor together (same sign, at most `ONE_ORDER` apart)."""
-    time, sign = record.trade_time, record.trade_sign
+    """Put the prints of one aggressor together (same sign, at most `ONE_ORDER` apart).
+
+    Prints without size are left out.
+    """
+    real = record.trade_size > 0.0
+    time, sign = record.trade_time[real], record.trade_sign[real]
+    printed, price = record.trade_size[real], record.trade_price[real]
     if len(time) == 0:
-        return Orders(time, time, record.trade_size, sign, record.trade_price)
+        return Orders(time, time, printed, sign, price)
     fresh = (np.diff(time) > ONE_ORDER) | (sign[1:] != sign[:-1])
     first = np.concatenate([[0], np.flatnonzero(fresh) + 1])
-    size = np.add.reduceat(record.trade_size, first)
-    paid = np.add.reduceat(record.trade_size * record.trade_price, first)
+    size = np.add.reduceat(printed, first)
+    paid = np.add.reduceat(printed * price, first)
     end = time[np.concatenate([first[1:] - 1, [len(time) - 1]])]
     return Orders(time[first], end, size, sign[first], paid / size)
 

@@ -4,10 +4,9 @@ import sys
 
 import numpy as np
 
-from sim.actions import Reject
 from sim.book.book import OrderBook, fee_units, new_messages
 from sim.book.layout import (
-    ACCOUNT,
+    FAR_COUNT,
     FEES,
     HALT_WANTED,
     LAST_PRICE,
@@ -29,8 +28,8 @@ NO_AUCTION = (*COMMON[:7], 0.0, 0.0001, 0.004, 0.0005, 0.0005)
 
 
 def flow(
-    seed, n, *, verbs=COMMON, ids=200, centre=10_000, drift=1.0, spread=12.0, lots=40, jumps=0.0,
-    jump=0, accounts=0, bad=0.01, plain=0.7,
+    seed, n, *, verbs=COMMON, ids=200, centre=10_000, drift=1.0, spread=12.0, shift=0.3, lots=40,
+    jumps=0.0, jump=0, accounts=0, bad=0.01, plain=0.7,
 ):  # fmt: skip
     """Make messages around a price that wanders, a few of them wrong in some word.
 
@@ -42,6 +41,8 @@ def flow(
         Ids that orders may have; few make many live targets, and duplicates.
     drift, spread : float
         Ticks that the centre moves a message, and that prices lie off it.
+    shift : float
+        Spreads by which orders are passive, in the mean.
     jumps, jump : float, int
         Share of messages at which the centre jumps, and by how many ticks at most.
     accounts : int
@@ -64,7 +65,7 @@ def flow(
     low = 50 + 4 * spread
     middle = low + np.abs(middle - low)  # reflected: prices stay positive
     m["side"] = rng.integers(0, 2, n)
-    away = rng.laplace(0.3 * spread, spread, n)  # on the passive side of the centre, mostly
+    away = rng.laplace(shift * spread, spread, n)  # on the passive side of the centre, mostly
     price = np.rint(middle + np.where(m["side"] == 0, -away, away)).astype(np.int64)
     m["price"] = np.maximum(price, 1)
     m["trigger"] = np.maximum(
@@ -155,6 +156,7 @@ class Pair:
         return prints
 
     def compare(self, asked, messages, answers, prints):
+        slow = self.slow
         got = list(
             zip(
                 messages["code"].tolist(),
@@ -163,22 +165,21 @@ class Pair:
                 strict=True,
             )
         )
-        if got != answers or prints.tolist() != self.slow.tape:
-            at = next((i for i, pair in enumerate(zip(got, answers)) if pair[0] != pair[1]), None)
-            told = [list(line) for line in prints.tolist()]
-            line = next(
-                (i for i, (a, b) in enumerate(zip(prints.tolist(), self.slow.tape)) if a != b),
-                min(len(told), len(self.slow.tape)),
-            )
-            first = at
-            if line < max(len(told), len(self.slow.tape)):
-                where = [tape[line][0] for tape in (told, self.slow.tape) if line < len(tape)]
-                first = min([*where, *([] if at is None else [at])])
-            raise AssertionError(
-                f"message {first}: {asked[first]}\nkernel {got[first]} reference {answers[first]}\n"
-                f"kernel's tape {[t for t in prints.tolist() if t[0] == first]}\n"
-                f"reference's   {[t for t in self.slow.tape if t[0] == first]}"
-            )
+        told = prints.tolist()
+        if got == answers and told == slow.tape:
+            return
+        wrong = [i for i, answer in enumerate(answers) if got[i] != answer]
+        for line in range(max(len(told), len(slow.tape))):
+            pair = [tape[line] for tape in (told, slow.tape) if line < len(tape)]
+            if len(pair) == 1 or pair[0] != pair[1]:
+                wrong.append(min(pair)[0])
+                break
+        first = min(wrong)
+        raise AssertionError(
+            f"message {first}: {asked[first]}\nkernel {got[first]} reference {answers[first]}\n"
+            f"kernel's tape {[line for line in told if line[0] == first]}\n"
+            f"reference's   {[line for line in slow.tape if line[0] == first]}"
+        )
 
     def compare_state(self):
         book, slow = self.book, self.slow
@@ -192,25 +193,22 @@ class Pair:
         )  # fmt: skip
         for side in range(2):
             queue = book.queue(side)
-            near = [queue[name].tolist() for name in ("id", "price", "quantity", "hidden", "account")]
-            far = head[6 + side]  # in the order of arrival: compare those by price, keeping it
-            rows = list(zip(*near, strict=True))
-            split = len(rows) - int(far)
+            words = ("id", "price", "quantity", "hidden", "account")
+            rows = list(zip(*(queue[name].tolist() for name in words), strict=True))
+            # behind the window the older is first at each price, but the prices have no order
+            split = len(rows) - int(head[FAR_COUNT + side])
             rows[split:] = sorted(rows[split:], key=lambda row: row[1] * (2 * side - 1))
             assert rows == slow.queue(side)
+            heap = book.state.stops.reshape(2, -1)[side, : head[N_STOPS + side]]
+            stops = book.state.orders[heap]
+            words = ("id", "price", "quantity", "trigger", "account")
+            rows = list(zip(*(stops[name].tolist() for name in words), strict=True))
+            assert sorted(rows) == sorted(slow.waiting(side))
         if book.state.accounts.shape[0]:
             accounts = book.state.accounts
             assert accounts.tolist() == list(
                 zip(slow.cash, slow.lots, slow.cash_held, slow.lots_held, strict=True)
             )
-            assert accounts.dtype == ACCOUNT
-            assert accounts["cash"].sum() + accounts["cash_reserved"].sum() + head[FEES] == (
-                self.wealth[0]
-            )
-            assert accounts["lots"].sum() + accounts["lots_reserved"].sum() == self.wealth[1]
-
-
-def names(codes):
-    """Count messages by the name of their code."""
-    found, counts = np.unique(codes, return_counts=True)
-    return {Reject(int(code)).name: int(n) for code, n in zip(found, counts, strict=True)}
+            cash = accounts["cash"].sum() + accounts["cash_reserved"].sum()
+            lots = accounts["lots"].sum() + accounts["lots_reserved"].sum()
+            assert [cash + head[FEES], lots] == self.wealth

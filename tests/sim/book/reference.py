@@ -1,7 +1,7 @@
 """An order book in dicts and lists: slow, obvious, and written from the rules alone.
 
-The rules are those that `sim/book` states in its docstrings. Nothing here knows of slots, windows of
-prices, bitmaps, hash tables or heaps. Money is Python's own integers.
+The rules are those that `sim/book` states in its docstrings. Nothing here knows of slots, windows
+of prices, bitmaps, hash tables or heaps. Money is Python's own integers.
 """
 
 from bisect import bisect_left, insort

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sim.actions import Reject
 from sim.book.book import new_messages
 from sim.book.layout import OrderVerb, Outcome, PrintKind
+from sim.book.matching import CACHED
 
 BATCH = 2_000
 PER_SETUP = 45_000  # messages of one seed
@@ -15,7 +16,7 @@ SEEDS = (1, 2, 3)
 
 
 def setups(flows):
-    """Terms of the book and of the flow, by name; nine of them, three seeds each: 1.2 million."""
+    """Terms of the book and of the flow, by name; ten of them, three seeds each: 1.3 million."""
     few = {"n_levels": 4096}
     wide = {
         "verbs": flows.NO_AUCTION, "drift": 20.0, "spread": 1500.0, "jumps": 0.002, "jump": 20_000,
@@ -35,12 +36,19 @@ def setups(flows):
         "poor and wide": (
             few | poor | {"wealth": (90_000_000, 300)}, wide | {"accounts": 4, "plain": 0.5},
         ),
+        "many": (
+            {"n_levels": 2**16, "capacity": 2**16, "n_prints": 2**18},
+            {"ids": 10**6, "spread": 300.0, "shift": 2.0, "verbs": MANY},
+        ),
     }  # fmt: skip
 
 
 NAMES = (
     "narrow", "deep", "wide", "full", "self-trades", "bands", "accounts", "poor", "poor and wide",
+    "many",
 )  # fmt: skip
+MANY = (0.92, 0.01, 0.02, 0.02, 0.02, 0.003, 0.007, 0.0001, 0.0, 0.01, 0.0, 0.0)
+"""More live orders than caches hold, which the kernel looks ahead for."""
 
 
 def run(flows, name, seed, n, **more):
@@ -65,6 +73,9 @@ def run(flows, name, seed, n, **more):
 def test_trade_for_trade(flows, name, seed):
     codes, outcomes, kinds, pair = run(flows, name, seed, PER_SETUP)
     assert outcomes == set(Outcome)
+    if name == "many":
+        assert len(pair.slow.live) > CACHED
+        return
     assert kinds >= set(PrintKind) - {PrintKind.AUCTION_TRADE, PrintKind.SELF_TRADE_CANCEL}
     if "wide" not in name:
         assert PrintKind.AUCTION_TRADE in kinds

@@ -62,11 +62,12 @@ class Desk:
         """(maker, taker, lots, price) of the trades since the last call."""
         tape = self.book.prints()
         tape = tape[(tape["kind"] == PrintKind.TRADE) | (tape["kind"] == PrintKind.AUCTION_TRADE)]
-        return list(zip(*(tape[n].tolist() for n in ("maker", "taker", "quantity", "price"))))
+        words = ("maker", "taker", "quantity", "price")
+        return list(zip(*(tape[name].tolist() for name in words), strict=True))
 
     def kinds(self):
         tape = self.book.prints()
-        return [(PrintKind(k).name, maker) for k, maker in zip(tape["kind"], tape["maker"])]
+        return [(PrintKind(k).name, maker) for k, maker in tape[["kind", "maker"]].tolist()]
 
 
 @pytest.fixture

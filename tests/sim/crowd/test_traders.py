@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sim.book.layout import BASE, BEST, N_ORDERS
+from sim.book import views
+from sim.book.layout import N_ORDERS
 from sim.crowd.avellaneda_stoikov import AvellanedaStoikov, optimal_spread, reservation_shift
 from sim.crowd.chance import mixture
 from sim.crowd.crowd import Crowd, Fundamental
@@ -20,8 +21,9 @@ from sim.errors import ConfigError
 
 
 def touch(it):
-    base = it.book.head[BASE]
-    return it.book.head[BEST] + base, it.book.head[BEST + 1] + base
+    seen = np.zeros(5, np.int64)
+    views.touch(it.book, seen)
+    return seen[0], seen[2]
 
 
 # Makers
@@ -85,7 +87,7 @@ def test_inventory_leans_quotes_and_its_limit_stops_a_side(market):
     it.crowd.state.memory[0, 4] = 0.0  # quotes are off
     it.run(90.0)
     assert it.book.head[N_ORDERS] == 1
-    assert it.book.head[BEST] < 0
+    assert touch(it)[0] == 0
 
 
 def crash(market, **terms):
@@ -98,8 +100,8 @@ def crash(market, **terms):
     for k in range(1, 61):
         state.values[0, FUNDAMENTAL] = state.values[0, 2] = 100_000 - 40 * k
         it.run(300.0 + 2 * k)
-        both = it.book.head[BEST] >= 0 and it.book.head[BEST + 1] < 65536
         bid, ask = touch(it)
+        both = bid > 0 and ask > 0
         widest = max(widest, ask - bid) if both else 10**9
     return calm, widest
 

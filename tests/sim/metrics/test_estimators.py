@@ -88,6 +88,13 @@ def test_impact_exponent_of_a_synthetic_law(delta):
     assert found == pytest.approx(delta, abs=0.06)
 
 
+def test_noise_has_no_impact_exponent():
+    draw = draws(12)
+    for _ in range(20):
+        rows = np.column_stack([draw.pareto(1.5, 5000) + 1.0, draw.standard_normal(5000)])
+        assert np.isnan(est.impact_exponent(rows))
+
+
 def test_impact_bins_are_octaves():
     size = np.repeat([1.0, 1.5, 2.0, 8.0], 100)
     move = np.repeat([1.0, 2.0, 3.0, 4.0], 100) + np.tile([-0.5, 0.5], 200)

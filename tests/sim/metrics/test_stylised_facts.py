@@ -1,5 +1,7 @@
 """The table of facts on markets that show a fact, and on one that shows none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from processes import (
@@ -12,15 +14,13 @@ from processes import (
 from sim.errors import InputError
 from sim.metrics import fact_bands as bands
 from sim.metrics.fact_curves import curves, exceedance, mean_curves
+from sim.metrics.fact_readers import hump, kurtosis_slope
 from sim.metrics.market_record import MarketRecord
 from sim.metrics.stylised_facts import (
     CATALOGUE,
     Fact,
     combine,
-    hump,
-    kurtosis_slope,
     measure,
-    table_columns,
 )
 
 NAMES = [spec.name for spec in CATALOGUE]
@@ -55,8 +55,14 @@ def test_a_market_of_pure_chance_reproduces_no_fact_of_memory(nothing):
         "volume_volatility", "spread_variation",
     ):  # fmt: skip
         assert bands.reproduces(nothing[name]) is False, nothing[name]
-    assert np.isnan(nothing["sign_decay"].value)
-    assert bands.reproduces(nothing["sign_decay"]) is None
+    for name in ("sign_decay", "order_impact"):
+        it = nothing[name]
+        assert np.isnan(it.value)
+        assert it.is_denied, "thousands of orders, and nothing to fit"
+        assert bands.reproduces(it) is False
+    short = measure(random_market(seconds=600.0), 10)["sign_decay"]
+    assert not short.is_denied
+    assert bands.reproduces(short) is None
 
 
 def test_spread_in_both_units(nothing):
@@ -165,6 +171,9 @@ def test_a_fact_that_most_seeds_lack_is_absent():
     it = combine([{"a": fact("a", 1.0)}, {"a": lack}, {"a": lack}])["a"]
     assert np.isnan(it.value)
     assert it.remark == "short"
+    assert not it.is_denied
+    deny = replace(lack, is_denied=True)
+    assert combine([{"a": fact("a", 1.0)}, {"a": deny}, {"a": deny}])["a"].is_denied
 
 
 def test_bands_cover_the_catalogue_and_hold_the_recorded_markets():
@@ -243,7 +252,37 @@ def test_exceedance_needs_three_values():
     )
 
 
-def test_the_table_has_a_row_for_each_fact(nothing):
-    columns = table_columns(nothing)
-    assert columns["fact"] == NAMES
-    assert {len(column) for column in columns.values()} == {len(NAMES)}
+def still(n=2000, **more):
+    """A market in which nothing ever moves."""
+    time, ones = np.arange(float(n)), np.ones(n)
+    columns = {
+        "trade_time": time, "trade_price": ones, "trade_size": ones,
+        "trade_sign": np.ones(n, np.int64), "quote_time": time, "bid": ones, "ask": ones + 0.01,
+        "bid_size": ones, "ask_size": ones, "depth_time": time,
+        "bid_depth": np.ones((n, 20)), "ask_depth": np.ones((n, 20)), "order_time": time,
+        "order_size": ones, "order_distance": ones,
+    }  # fmt: skip
+    return MarketRecord(name="still", tick=0.01, **(columns | more))
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        still(),
+        still(3),
+        still(trade_size=np.zeros(2000), order_size=np.zeros(2000)),
+        still(trade_time=np.zeros(2000)),
+        still(quote_time=np.zeros(2000), depth_time=np.zeros(2000)),
+        still(bid_size=np.zeros(2000), ask_size=np.zeros(2000), bid_depth=np.zeros((2000, 20))),
+        still(bid_depth=np.full((2000, 20), np.nan), ask_depth=np.full((2000, 20), np.nan)),
+    ],
+    ids=["still", "short", "no size", "one moment", "quotes at once", "empty book", "unseen"],
+)
+def test_degenerate_markets_are_measured_without_a_warning(record):
+    facts = measure(record, 10)
+    assert list(facts) == NAMES
+    for name in ("kurtosis_1s", "clustering", "absolute_decay", "imbalance", "order_impact"):
+        assert np.isnan(facts[name].value), name
+        assert facts[name].remark
+    for x, y in curves(record).values():
+        assert x.shape == y.shape

@@ -6,10 +6,8 @@ which numba resolves by its type, so that each market costs what its own arithme
 
 from typing import Any, Protocol, runtime_checkable
 
-import numba.extending
-
 from sim.book.depth import Bids, book_proceeds, book_sale_to
-from sim.kernel import F64
+from sim.kernel import F64, resolves
 from sim.market.outside import OutsideState, sale_proceeds, sell_until
 
 Quotes = OutsideState | Bids
@@ -40,7 +38,7 @@ def sale_down_to(quotes: Any, reference: F64, w: int, asset: int, floor: float) 
     return sell_until(quotes, reference, w, asset, floor)
 
 
-@numba.extending.overload(proceeds_of, inline="never")
+@resolves(proceeds_of)
 def _proceeds_of(quotes, reference, w, asset, quantity):  # type: ignore[no-untyped-def]
     del reference, w, asset, quantity
     chosen = book_proceeds if quotes.instance_class is Bids else sale_proceeds
@@ -49,7 +47,7 @@ def _proceeds_of(quotes, reference, w, asset, quantity):  # type: ignore[no-unty
     )
 
 
-@numba.extending.overload(sale_down_to, inline="never")
+@resolves(sale_down_to)
 def _sale_down_to(quotes, reference, w, asset, floor):  # type: ignore[no-untyped-def]
     del reference, w, asset, floor
     chosen = book_sale_to if quotes.instance_class is Bids else sell_until
