@@ -91,7 +91,8 @@ class Liquidation:
         held = [number(row[symbol.lower()], unit)
                 for symbol, unit in zip(symbols, self.units, strict=True)]  # fmt: skip
         owed = integer(row["borrowBalance"])
-        supplied = Fraction(owed * WAD, integer(row["utilization"]) * BASE_UNIT)
+        used = Fraction(integer(row["utilization"]), WAD)
+        supplied = Fraction(owed, BASE_UNIT) / used if used else Fraction(1)
         market = CometMarket(params)
         none = np.zeros((1, n + 1))
         lent, collateral, debt = none.copy(), none.copy(), none.copy()
@@ -134,12 +135,14 @@ class Liquidation:
             "reservesAfter": self.market.reserves()[0],
         }
         for quantity, got in after.items():
-            yield self._amount(quantity, got, row[quantity], BASE_UNIT)
+            if quantity in row:
+                yield self._amount(quantity, got, row[quantity], BASE_UNIT)
         for a, asset in enumerate(self.assets):
             symbol = asset["symbol"]
             owned = state.reserves[0, a]["surplus"]
-            expected = row["collateralReserves"][symbol]
-            yield self._amount(f"collateralReserves {symbol}", owned, expected, self.units[a])
+            expected = row.get("collateralReserves", {}).get(symbol)
+            if expected is not None:
+                yield self._amount(f"collateralReserves {symbol}", owned, expected, self.units[a])
         yield from self._quotes()
 
     def _quotes(self) -> Iterator[Check]:
