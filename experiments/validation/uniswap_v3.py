@@ -100,11 +100,11 @@ def _swap(name: str, row: dict[str, Any]) -> Iterator[Check]:
     if bad_limit or "revert" in exact:
         return
     if "pool0Before" in exact:
-        held = np.zeros(2)
+        held = np.zeros((1, 2))
         owed(state, 0, held)
         for asset in range(2):
             yield Check(
-                row=name, quantity=f"pool{asset}Before", got=held[asset],
+                row=name, quantity=f"pool{asset}Before", got=held[0, asset],
                 expected=exact[f"pool{asset}Before"], kind="amount", units=3.0 * len(row["positions"]),
             )  # fmt: skip
     before = current_tick(state, 0)

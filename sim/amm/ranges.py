@@ -47,6 +47,7 @@ class ConcentratedState(NamedTuple):
     upper: F64  # (world, slot) its last tick
     held: F64  # (world, slot) its liquidity; 0: the slot is free
     inside: F64  # (world, slot, 2) fee growth in its range when it was last paid
+    anchor: F64  # (world,) tick at which the offsets of a target start
     trail: F64  # (tick,) fee growth at each crossing of the trade in hand; scratch
     found: F64  # (7,) in, out, root, its rest, liquidity, ticks below, growth; scratch of `trade`
     assets: I64  # (2,)
@@ -55,7 +56,6 @@ class ConcentratedState(NamedTuple):
     fee: float  # fraction of what is handed in
     scale: float  # whole-token root per root of the chain's integers
     spacing: int  # ticks
-    anchor: int  # tick at which the offsets of a target start
     account: int  # custody account
 
 
@@ -317,14 +317,13 @@ def change_position(state: ConcentratedState, w: int, slot: int, change: float) 
 
 @kernel
 def owed(state: ConcentratedState, w: int, out: F64) -> None:
-    """Add up whole tokens of both assets that all positions could take out; `out` is (2,)."""
-    out[0], out[1] = 0.0, 0.0
+    """Add to `out` (world, 2) the whole tokens of both assets that all positions could take out."""
     for slot in range(state.held.shape[1]):
         if state.held[w, slot] > 0.0:
             lower, upper = int(state.lower[w, slot]), int(state.upper[w, slot])
             zero, one = range_amounts(state, w, lower, upper, state.held[w, slot])
-            out[0] += zero + fees_due(state, w, slot, 0)
-            out[1] += one + fees_due(state, w, slot, 1)
+            out[w, 0] += zero + fees_due(state, w, slot, 0)
+            out[w, 1] += one + fees_due(state, w, slot, 1)
 
 
 def new_arrays(capacity: int, slots: int) -> dict[str, tuple[int, ...]]:
@@ -335,7 +334,7 @@ def new_arrays(capacity: int, slots: int) -> dict[str, tuple[int, ...]]:
         "root": one, "root_rest": one, "liquidity": one, "below": one, "growth": pair, "n_ticks": one,
         "ticks": ticks, "roots": ticks, "net": ticks, "users": ticks, "outside": (capacity, 2),
         "owner": (slots,), "lower": (slots,), "upper": (slots,), "held": (slots,),
-        "inside": (slots, 2),
+        "inside": (slots, 2), "anchor": one,
     }  # fmt: skip
 
 
@@ -348,7 +347,6 @@ def new_state(
     quantum: float = 0.0,
     scale: float = 1.0,
     spacing: int = 1,
-    anchor: int = 0,
     account: int = 0,
 ) -> ConcentratedState:
     """State over the views of an Arena of `new_arrays`."""
@@ -362,6 +360,5 @@ def new_state(
         fee=float(fee),
         scale=float(scale),
         spacing=int(spacing),
-        anchor=int(anchor),
         account=int(account),
     )
