@@ -19,7 +19,7 @@ ROW = np.dtype(
         ("venue", np.int16),  # index of the venue in World.venues
         ("verb", np.int16),  # Verb
         ("account", np.int32),  # who pays, receives and signs
-        ("target", np.int32),  # position (lending) or feed (oracle); -1 where it has no meaning
+        ("target", np.int32),  # position or auction (lending), feed (oracle); -1: no meaning
         ("asset", np.int16),  # asset handed in, or the collateral of a liquidation
         ("asset_2", np.int16),  # asset received, or the debt of a liquidation
         ("amount", np.float64),  # whole tokens; inf: as much as the rules and the balance allow
@@ -64,6 +64,11 @@ class Verb(IntEnum):
     ADD_LIQUIDITY = 9
     REMOVE_LIQUIDITY = 10
     REPORT = 11
+    BID = 20  # a bid in an English auction
+    TAKE = 21  # a purchase from a Dutch auction
+    REDO = 22  # restart an auction that nobody ended
+    DEAL = 23  # hand an English auction's lot to the winner
+    REDEEM = 24  # stable tokens for collateral at face value
 
 
 class Reject(IntEnum):
@@ -102,6 +107,10 @@ class Reject(IntEnum):
     HALTED = 29  # the book takes no such order in its present phase
     OUT_OF_BAND = 30
     BOOK_FULL = 31
+    AUCTION_OVER = 40  # it takes no bids: ended, or stale until somebody restarts it
+    AUCTION_RUNS = 41  # it cannot be restarted or settled yet
+    BID_TOO_LOW = 42
+    LAST_POSITION = 43  # the system must keep one
 
 
 def new_rows(n: int) -> Rows:
