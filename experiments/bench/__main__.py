@@ -4,9 +4,9 @@ import argparse
 from typing import Any
 
 import experiments.bench as bench
-from experiments.bench import Figure, book, lending
+from experiments.bench import Figure, amm, book, lending
 
-PARTS = {**lending.PARTS, **book.PARTS}
+PARTS = {**lending.PARTS, **book.PARTS, **amm.PARTS}
 
 
 def table(figures: list[Figure]) -> Any:

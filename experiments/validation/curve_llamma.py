@@ -12,7 +12,6 @@ import numpy as np
 
 from experiments.validation.check import Check, number
 from sim.lending.llamma import (
-
     IN,
     OUT,
     BandState,
@@ -87,9 +86,7 @@ class Case:
         amount, first = number(step["amount"], self.units[1]), ZERO + step["n1"]
         n_bands = step["n2"] - step["n1"] + 1
         done = deposit(self.state, 0, step["user"], amount, first, n_bands, True)
-        yield Check(
-            row=row, quantity="ok", got=done, expected=step.get("ok", True), kind="exact"
-        )
+        yield Check(row=row, quantity="ok", got=done, expected=step.get("ok", True), kind="exact")
 
     def set_oracle(self, row: str, step: dict[str, Any]) -> Iterator[Check]:
         """Move of the oracle, and the trade that would take the AMM to its price."""
@@ -211,5 +208,3 @@ class Case:
                 expected=seen[quantity], kind="amount", unit=self.units[rising],
                 units=3.0 + n_bands,
             )  # fmt: skip
-
-

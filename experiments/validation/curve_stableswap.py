@@ -50,12 +50,12 @@ def _math(name: str, row: dict[str, Any]) -> Iterator[Check]:
         )  # fmt: skip
     if "dx" in row:
         i, j, paid = row["i"], row["j"], number(row["dx"], WAD)
-        kind: Kind = "loose" if Fraction(integer(row["dx"])) < TINY * integer(row["D"]) else "amount"
+        kind: Kind = (
+            "loose" if Fraction(integer(row["dx"])) < TINY * integer(row["D"]) else "amount"
+        )
         out = exchange(x, i, j, paid, a, d)
         x[i] += paid
-        yield Check(
-            row=name, quantity="y", got=balance(x, j, a, d), expected=row["y"], unit=WAD
-        )
+        yield Check(row=name, quantity="y", got=balance(x, j, a, d), expected=row["y"], unit=WAD)
         yield Check(
             row=name, quantity="dy_raw", got=out, expected=row["dy_raw"], unit=WAD, kind=kind
         )
@@ -119,6 +119,4 @@ def _liquidity(name: str, row: dict[str, Any]) -> Iterator[Check]:
     sign, field = (1.0, "minted") if op == "add_liquidity" else (-1.0, "burned")
     state.change[:] *= sign
     shares = sign * state.supply[0] * unbalanced(state, 0, state.cut)
-    yield Check(
-        row=name, quantity=field, got=shares, expected=row[field], unit=WAD, kind="amount"
-    )
+    yield Check(row=name, quantity=field, got=shares, expected=row[field], unit=WAD, kind="amount")

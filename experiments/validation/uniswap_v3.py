@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.validation.check import Check, integer, number
+from experiments.validation.check import Check, Kind, integer, number
 from sim.amm.ranges import (
     ConcentratedState,
     change_position,
@@ -105,7 +105,8 @@ def _swap(name: str, row: dict[str, Any]) -> Iterator[Check]:
         for asset in range(2):
             yield Check(
                 row=name, quantity=f"pool{asset}Before", got=held[0, asset],
-                expected=exact[f"pool{asset}Before"], kind="amount", units=3.0 * len(row["positions"]),
+                expected=exact[f"pool{asset}Before"], kind="amount",
+                units=3.0 * len(row["positions"]),
             )  # fmt: skip
     before = current_tick(state, 0)
     amount = np.inf if row["amount"] is None else number(row["amount"])
@@ -114,11 +115,12 @@ def _swap(name: str, row: dict[str, Any]) -> Iterator[Check]:
     settle(state, 0, falls)
     paid, out = state.found[0], state.found[1]
     into, other = (0, 1) if falls else (1, 0)
-    for quantity, got, kind in (
+    found: tuple[tuple[str, float, Kind], ...] = (
         (f"amount{into}Delta", paid, "amount"),
         (f"amount{other}Delta", -out, "amount"),
         ("liquidityAfter", state.liquidity[0], "relative"),
-    ):
+    )
+    for quantity, got, kind in found:
         yield Check(row=name, quantity=quantity, got=got, expected=exact[quantity], kind=kind)
     yield Check(
         row=name, quantity="sqrtPriceX96After", got=state.root[0],

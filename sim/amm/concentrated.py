@@ -190,7 +190,7 @@ def pay(
 ) -> float:
     """Move whole tokens out of custody, at most what it holds; return them."""
     asset = state.assets[side]
-    paid = min(amount, balances[w, state.account, asset])
+    paid: float = min(amount, balances[w, state.account, asset])
     balances[w, state.account, asset] -= paid
     balances[w, account, asset] += paid
     return paid

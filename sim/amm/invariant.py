@@ -46,7 +46,7 @@ def invariant(x: F64, amplification: float) -> float:
 def constant_term(x: F64, i: int, amplification: float, d: float) -> float:
     """Term c of the quadratic of balance i, which balance i itself does not enter."""
     n = x.shape[0]
-    c = d * d / (amplification * n * n)
+    c: float = d * d / (amplification * n * n)
     for k in range(n):
         if k != i:
             c *= d / (x[k] * n)
@@ -57,7 +57,7 @@ def constant_term(x: F64, i: int, amplification: float, d: float) -> float:
 def balance(x: F64, i: int, amplification: float, d: float) -> float:
     """Balance i at which the invariant is `d` while the others stay (`get_y_D`)."""
     n = x.shape[0]
-    slope = d / (amplification * n) - d
+    slope: float = d / (amplification * n) - d
     for k in range(n):
         if k != i:
             slope += x[k]
@@ -80,7 +80,7 @@ def payment(y: float, c: float, shift: float, fall: float) -> float:
 
 @kernel
 def exchange(x: F64, i: int, j: int, paid: float, amplification: float, d: float) -> float:
-    """What balance j pays for `paid` into balance i, before fees."""
+    """Find what balance j pays for `paid` into balance i, before fees."""
     c = constant_term(x, j, amplification, d)
     return payment(x[j], c, paid, c * paid / (x[i] + paid))
 
@@ -103,7 +103,7 @@ def growth(x: F64, change: F64, amplification: float, d: float) -> float:
     leverage = amplification * n
     level /= 1.0 + v
     wanted = leverage * total / d + level * v
-    e = wanted / (leverage - 1.0 + level * (n + 1.0))
+    e: float = wanted / (leverage - 1.0 + level * (n + 1.0))
     for _ in range(255):
         e = max(e, -1.0 + 1e-9)
         power, rise = 1.0, 0.0
@@ -120,9 +120,7 @@ def growth(x: F64, change: F64, amplification: float, d: float) -> float:
 
 
 @kernel
-def withdrawal(
-    x: F64, cut: F64, i: int, part: float, amplification: float, d: float
-) -> float:
+def withdrawal(x: F64, cut: F64, i: int, part: float, amplification: float, d: float) -> float:
     """By how much balance i falls when D falls to D (1 - part) and each other one k by cut[k]."""
     n = x.shape[0]
     c = constant_term(x, i, amplification, d)

@@ -246,7 +246,7 @@ def growth_inside(state: ConcentratedState, w: int, lower: int, upper: int, asse
         under = growth - under
     if last < below:
         over = growth - over
-    return growth - under - over
+    return float(growth - under - over)
 
 
 @kernel
@@ -282,7 +282,7 @@ def find_position(state: ConcentratedState, w: int, account: int, lower: int, up
 def fees_due(state: ConcentratedState, w: int, slot: int, asset: int) -> float:
     """Whole tokens of fees that a position has earned since it was last paid."""
     now = growth_inside(state, w, int(state.lower[w, slot]), int(state.upper[w, slot]), asset)
-    return max(state.held[w, slot] * (now - state.inside[w, slot, asset]), 0.0)
+    return max(float(state.held[w, slot] * (now - state.inside[w, slot, asset])), 0.0)
 
 
 @kernel
@@ -331,7 +331,8 @@ def new_arrays(capacity: int, slots: int) -> dict[str, tuple[int, ...]]:
     one: tuple[int, ...] = ()
     ticks, pair = (capacity,), (2,)
     return {
-        "root": one, "root_rest": one, "liquidity": one, "below": one, "growth": pair, "n_ticks": one,
+        "root": one, "root_rest": one, "liquidity": one, "below": one, "growth": pair,
+        "n_ticks": one,
         "ticks": ticks, "roots": ticks, "net": ticks, "users": ticks, "outside": (capacity, 2),
         "owner": (slots,), "lower": (slots,), "upper": (slots,), "held": (slots,),
         "inside": (slots, 2), "anchor": one,

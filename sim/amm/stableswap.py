@@ -115,9 +115,7 @@ def amount_out(
     d = load(state, w)
     x, paid = state.x, amount * state.rates[i]
     gross = exchange(x, i, j, paid, state.amplification[w], d)
-    rate = dynamic_fee(
-        x[i] + 0.5 * paid, x[j] - 0.5 * gross, state.fee[w], state.offpeg
-    )
+    rate = dynamic_fee(x[i] + 0.5 * paid, x[j] - 0.5 * gross, state.fee[w], state.offpeg)
     fee = gross * rate
     return (gross - fee) / state.rates[j], fee / state.rates[j]
 
@@ -125,7 +123,7 @@ def amount_out(
 @kernel
 def virtual_price(state: StableSwapState, w: int) -> float:
     """Invariant per share, in the pool's unit."""
-    return load(state, w) / state.supply[w]
+    return float(load(state, w) / state.supply[w])
 
 
 @kernel
@@ -307,7 +305,7 @@ def remove_liquidity(state: StableSwapState, balances: F64, w: int, row: np.void
         out, fee = one_coin(state, w, i, part)
         for k in range(n):
             state.cut[k] = fee * state.rates[k] if k == i else 0.0
-        if not (0.0 < out and out + fee <= state.balances[w, i] * (1.0 - LEAST)):
+        if not (out > 0.0 and out + fee <= state.balances[w, i] * (1.0 - LEAST)):
             return INSUFFICIENT_LIQUIDITY
     elif mode == IN_PROPORTION:
         out = part * state.balances[w, i]

@@ -79,8 +79,8 @@ def tick_at_root(root: float) -> int:
     The logarithm tells it but within rounding of a tick, where the root of the tick itself does.
     """
     place = math.log(root) * TICKS_PER_LOG
-    tick = int(math.floor(place))
-    near = int(math.floor(place + 0.5))
+    tick = int(np.floor(place))
+    near = int(np.floor(place + 0.5))
     if abs(place - near) < 1e-6:
         near = min(max(near, MIN_TICK), MAX_TICK)
         tick = near if root_at_tick(near) <= root else near - 1

@@ -40,8 +40,6 @@ class BandState(NamedTuple):
     highest: F64  # (world,) bands over it are empty
     base: F64  # (world,) price of band 0, interest not included
     rate_mul: F64  # (world,) growth of the base price by interest
-    oracle: F64  # (world,) price of the collateral that the oracle tells
-    clock: F64  # (world,) seconds
     old_oracle: F64  # (world,) price at the last exchange
     old_fee: F64  # (world,) dynamic fee then
     old_clock: F64  # (world,) time then
@@ -49,6 +47,8 @@ class BandState(NamedTuple):
     first: F64  # (world, user) lowest band of a user; -1: none
     n_bands: F64  # (world, user) bands of a user
     user_shares: F64  # (world, user, k) of band first + k
+    oracle: F64  # (world,) price of the collateral that the oracle tells; not kept, an input
+    clock: F64  # (world,) seconds; likewise
     found: F64  # (3,) amount in, amount out, last band; scratch of `exchange`
     worth: F64  # (2, band) per share: x if the price fell, y if it rose slowly; scratch
     powers: F64  # (band + 1,) ((A - 1) / A)^n of each band's number n
@@ -119,7 +119,7 @@ def price_in_band(state: BandState, w: int, band: int) -> float:
     if y == 0.0:
         return low * (a / (a - 1.0)) * (a / (a - 1.0))
     level = invariant_level(a, x, y, p, top)
-    return (a * level * p / top * p + x) / ((a - 1.0) * level * top / p + y)
+    return float((a * level * p / top * p + x) / ((a - 1.0) * level * top / p + y))
 
 
 @kernel
@@ -344,7 +344,7 @@ def value_bands(state: BandState, w: int) -> None:
 
 @kernel
 def user_worth(state: BandState, w: int, user: int, rising: int) -> float:
-    """What a user would hold, in x (`rising` 0) or y (1); `value_bands` must be up to date."""
+    """Tell what a user would hold, in x (`rising` 0) or y (1); `value_bands` must be up to date."""
     first, total = int(state.first[w, user]), 0.0
     for k in range(int(state.n_bands[w, user])):
         total += state.worth[rising, first + k] * state.user_shares[w, user, k]
@@ -368,20 +368,20 @@ def new_arrays(n_bands: int, n_users: int, most_bands: int) -> dict[str, tuple[i
     grid, user, one = (n_bands,), (n_users,), ()
     return {
         "x": grid, "y": grid, "shares": grid, "holders": grid, "active": one, "lowest": one,
-        "highest": one, "base": one, "rate_mul": one, "oracle": one, "clock": one,
-        "old_oracle": one, "old_fee": one, "old_clock": one, "fee": one, "first": user,
+        "highest": one, "base": one, "rate_mul": one, "old_oracle": one,
+        "old_fee": one, "old_clock": one, "fee": one, "first": user,
         "n_bands": user, "user_shares": (n_users, most_bands),
     }  # fmt: skip
 
 
-def new_state(
-    fields: dict[str, F64], *, amplification: float, zero: int, wei: float
-) -> BandState:
+def new_state(fields: dict[str, F64], *, amplification: float, zero: int, wei: float) -> BandState:
     """State over the views of an Arena of `new_arrays`, empty, with the price in band 0."""
     n = fields["x"].shape[1]
     numbers = np.arange(-zero, n + 1 - zero, dtype=np.float64)
     state = BandState(
         **fields,
+        oracle=np.zeros(fields["base"].shape),
+        clock=np.zeros(fields["base"].shape),
         found=np.zeros(3),
         worth=np.zeros((2, n)),
         powers=((amplification - 1.0) / amplification) ** numbers,
