@@ -9,6 +9,7 @@ from agents.model import MarketModel
 from agents.strategic.arbitrageur import Arbitrageur
 from agents.strategic.liquidator import Liquidator
 from experiments.build import LENDING, build_model
+from sim.book.venue import OrderBookMarket
 from sim.kernel import F64, Rows
 from sim.lending.health import collateral_of_borrowers
 from sim.lending.pooled import PooledMarket
@@ -141,6 +142,8 @@ class Recorder:
             sample[f"fundamental_{asset}"] = world.fundamental[:, a].copy()
             sample[f"oracle_{asset}"] = prices[:, a].copy()
             sample[f"utilisation_{asset}"] = utilisation[:, a].copy()
+        if isinstance(world.market, OrderBookMarket):
+            sample |= _books(world.market)
         sample["base_fee_gwei"] = world.blockspace.state.clearing.copy()
         sample["liquidatable_debt_usd"] = backlog.copy()
         sample["liquidated_debt_usd"] = self.totals.debt_repaid_usd.copy()
@@ -260,6 +263,17 @@ class Recorder:
             change = self.world.ledger.balances[:, account] - self.initial_balances[:, account]
             gained += _dot(change, self.world.market_price)
         return gained
+
+
+def _books(market: OrderBookMarket) -> dict[str, Column]:
+    """Spread in basis points and depth within 1% of the mid in USD, of every book."""
+    spread, depth = market.liquidity(0.01)
+    columns: dict[str, Column] = {}
+    for k, asset in enumerate(market.names):
+        columns[f"spread_bps_{asset}"] = spread[:, k]
+        columns[f"bid_depth_usd_{asset}"] = depth[:, k, 0]
+        columns[f"ask_depth_usd_{asset}"] = depth[:, k, 1]
+    return columns
 
 
 def _dot(tokens: F64, prices: F64) -> F64:

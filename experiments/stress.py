@@ -39,6 +39,7 @@ BOOK_OPTIONS = (
 FILE_PRICES = "experiments.data.replay_file"
 PRICE_OPTIONS = ("venue", "max_gap", "fill_volatility")  # of the replay, added with +price.
 CHUNK_BYTES = 300e6  # state of one task: larger chunks share more of the cost of a block
+BOOK_BYTES = 1.5e6  # of an order book and its crowd, and the copy that a reset returns to
 MOST_WORLDS = 256  # per task: beyond it memory grows and speed hardly does
 
 
@@ -165,6 +166,7 @@ def chunk_of(config: Mapping[str, Any], worlds: int, n_workers: int) -> int:
     positions = (config.get("book") or {}).get("n_positions")
     positions = positions if isinstance(positions, int) and positions > 0 else 100_000
     size = positions * (2 * len(config["assets"]) + 3) * 8.0
+    size += len((config.get("market") or {}).get("books") or ()) * BOOK_BYTES
     fits = max(1, min(MOST_WORLDS, int(CHUNK_BYTES / size)))
     rounds = -(-worlds // (fits * n_workers))
     return max(1, -(-worlds // (rounds * n_workers)))
@@ -193,19 +195,27 @@ def stress(config: Mapping[str, Any], command: list[str], engine: "Engine") -> S
     cold = not any(cache_folder().rglob("*.nbc"))
     check(results, seed)
     if cold:
-        print("first run: compiling, about half a minute; kept for the next", file=sys.stderr)
+        print(
+            "first run: compiling, half a minute, two with order books; kept for the next",
+            file=sys.stderr,
+        )
     digest = run_digest(FUNCTION, results, seed)
     folder = Path(str(config["out"])).expanduser() / f"{config['name']}-{worlds}-{digest}"
     store = Store(folder, about=dict(config))
     chunk = chunk_of(results | {"chunk": config["chunk"]}, worlds, engine.n_workers)
     outcome = run(FUNCTION, plan(results, seed, worlds, chunk), store, engine)
-    return _report(store, config, command, outcome)
+    return _report(store, config, results, command, outcome)
 
 
 def _report(
-    store: "Store", config: Mapping[str, Any], command: list[str], outcome: "Outcome"
+    store: "Store",
+    config: Mapping[str, Any],
+    results: Mapping[str, Any],
+    command: list[str],
+    outcome: "Outcome",
 ) -> Study:
     """Reduce the parts to summary and page."""
+    from experiments.cascade import withdrawal
     from experiments.manifest import replace_text
     from experiments.report import stress as report
     from experiments.summary import dumps, summarise, worst_world
@@ -228,7 +238,8 @@ def _report(
         "created": manifest.get("begun"),
         "seconds": manifest.get("wall_seconds", outcome.seconds),
     }
-    report.write(store.folder, worlds, series, shown, about, summary)
+    pairs = withdrawal(store.folder, results, config["seed"], worlds)
+    report.write(store.folder, worlds, series, shown, about, summary, pairs)
     return Study(store.folder, summary, worlds, outcome.worlds - outcome.done)
 
 

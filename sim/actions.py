@@ -22,6 +22,7 @@ ROW = np.dtype(
         ("target", np.int32),  # position or auction (lending), feed (oracle); -1: no meaning
         ("asset", np.int16),  # asset handed in, or the collateral of a liquidation
         ("asset_2", np.int16),  # asset received, or the debt of a liquidation
+        ("option", np.int32),  # how an order lives on a book (`sim.book.rows.order_option`)
         ("amount", np.float64),  # whole tokens; inf: as much as the rules and the balance allow
         ("limit", np.float64),  # least acceptable outcome, whole tokens; 0: none
         (
@@ -64,6 +65,13 @@ class Verb(IntEnum):
     ADD_LIQUIDITY = 9
     REMOVE_LIQUIDITY = 10
     REPORT = 11
+    LIMIT_ORDER = 12
+    MARKET_ORDER = 13
+    STOP_ORDER = 14
+    STOP_LIMIT_ORDER = 15
+    CANCEL_ORDER = 16
+    REDUCE_ORDER = 17
+    REPLACE_ORDER = 18
     BID = 20  # a bid in an English auction
     TAKE = 21  # a purchase from a Dutch auction
     REDO = 22  # restart an auction that nobody ended

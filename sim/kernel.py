@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
-import numba.cpython.unsafe.numbers as unsafe
 import numba.extending
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +37,8 @@ at = cast(Callable[[int], Any], np.uint64)  # an index that is never negative: n
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+# what a source that ends up in machine code has in it
+_SIGNS = (b"@kernel", b"@inlined", b"@spliced", b"@resolves", b"numba.extending")
 _PACKAGES = ("sim", "agents", "envs")
 
 
@@ -59,7 +60,7 @@ def source_digest(root: Path | None = None) -> str:
     for package in _PACKAGES:
         for path in sorted((root / package).rglob("*.py")):
             source = path.read_bytes()
-            if b"@kernel" in source or b"@inlined" in source:
+            if any(sign in source for sign in _SIGNS):
                 digest.update(path.relative_to(root).as_posix().encode())
                 digest.update(source)
     return digest.hexdigest()
@@ -108,23 +109,19 @@ def word(value: int) -> int:
     return cast(int, np.int64(value))
 
 
-def trailing_zeros(bits: int) -> int:
-    """Place of the lowest set bit of a 64-bit word that is not 0; one instruction in kernels."""
-    return (int(bits) & -int(bits)).bit_length() - 1
+def resolves(function: Function) -> Callable[[Function], Function]:
+    """Let kernels call `function` by way of what the decorated function returns for given types.
+
+    The decorated function gets numba's types of the arguments, and returns the function of the same
+    arguments that is compiled in its place; plain Python calls `function` itself.
+    """
+    return cast(Callable[[Function], Function], numba.extending.overload(function, inline="never"))
 
 
-def leading_zeros(bits: int) -> int:
-    """Count of zero bits above the highest set bit of a 64-bit word that is not 0."""
-    return 64 - int(bits).bit_length()
+def spliced(function: Function) -> Function:
+    """Make a kernel part of each of its callers before they are compiled.
 
-
-@numba.extending.overload(trailing_zeros, inline="never")
-def _trailing_zeros(bits):  # type: ignore[no-untyped-def]
-    del bits
-    return lambda bits: np.int64(unsafe.trailing_zeros(np.uint64(bits)))  # type: ignore[call-arg]
-
-
-@numba.extending.overload(leading_zeros, inline="never")
-def _leading_zeros(bits):  # type: ignore[no-untyped-def]
-    del bits
-    return lambda bits: np.int64(unsafe.leading_zeros(np.uint64(bits)))  # type: ignore[call-arg]
+    It is never compiled by itself. For long kernels with one or two callers: every kernel that
+    calls others compiles all their machine code anew.
+    """
+    return cast(Function, numba.njit(**_OPTIONS, inline="always")(function))

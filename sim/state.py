@@ -6,6 +6,7 @@ buffer and need no knowledge of the fields.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def copy_worlds(target: F64, source: F64, offsets: I64, sizes: I64, worlds: I64)
 
 
 class Arena:
-    """Fields of float64 state, one flat buffer, first axis world.
+    """Fields of state in words of eight bytes, one flat buffer, first axis world.
 
     Parameters
     ----------
@@ -31,16 +32,21 @@ class Arena:
         Number of parallel worlds.
     fields : mapping of str to tuple of int
         Shape of each field without its world axis; `()` for a scalar per world.
+    dtype : type
+        What a word is: float64, or int64 for state that is mostly whole numbers (as float64 some
+        of them would be no numbers). Views of a field as another type of eight bytes are free.
     """
 
-    def __init__(self, n_worlds: int, fields: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(
+        self, n_worlds: int, fields: Mapping[str, tuple[int, ...]], dtype: Any = np.float64
+    ) -> None:
         self.n_worlds = n_worlds
         self.sizes = np.array([int(np.prod(shape)) for shape in fields.values()], np.int64)
         ends = np.cumsum(self.sizes * n_worlds)
         self.offsets: I64 = (ends - self.sizes * n_worlds).astype(np.int64)
-        self.buffer: F64 = np.zeros(int(self.sizes.sum()) * n_worlds)
+        self.buffer: F64 = np.zeros(int(self.sizes.sum()) * n_worlds, dtype)
         self.initial: F64 = self.buffer
-        self.saved: F64 = np.zeros(self.buffer.shape)  # takes no memory until it is written
+        self.saved: F64 = np.zeros(self.buffer.shape, dtype)  # takes no memory until it is written
         self.views: dict[str, F64] = {}
         for (name, shape), start, end in zip(fields.items(), self.offsets, ends, strict=True):
             self.views[name] = self.buffer[start:end].reshape(n_worlds, *shape)

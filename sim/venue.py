@@ -75,6 +75,10 @@ class Venue(ABC):
         """
         return np.abs(self.claims())
 
+    def arenas(self) -> list[Arena]:
+        """All arenas of the venue's state."""
+        return [self.arena]
+
     def checkpoint(self, worlds: I64, targets: I64) -> None:
         """Remember the listed worlds before a bundle.
 

@@ -172,7 +172,7 @@ class World:
             arena.keep_as_initial()
 
     def _arenas(self) -> list[Arena]:
-        venues = [venue.arena for venue in self.venues.values()]
+        venues = [arena for venue in self.venues.values() for arena in venue.arenas()]
         return [
             self.quotes, self.counts, self.prices.arena, self.ledger.arena, self.blockspace.arena,
             self.blockspace.background.arena, *venues,

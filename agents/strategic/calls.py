@@ -15,7 +15,7 @@ from sim.amm.constant_product import amount_out, profit_maximising_input
 from sim.kernel import F64, I64, U64, Rows, inlined, kernel
 from sim.lending.opportunities import Opportunities
 from sim.lending.state import PooledState
-from sim.market.outside import OutsideState, sale_proceeds, sell_until
+from sim.quotes import Quotes, proceeds_of, sale_down_to
 from sim.streams import uniform
 
 LIQUIDATE, SWAP = int(Verb.LIQUIDATE), int(Verb.SWAP)
@@ -167,8 +167,7 @@ def open_plans(plans: Plans, sight: Sight, terms: Terms, w: int) -> None:
 
 @inlined
 def worth_selling(
-    plans: Plans, outside: OutsideState, fundamental: F64, market: F64, offer: Offer, w: int,
-    c: int, d: int,
+    plans: Plans, quotes: Quotes, reference: F64, market: F64, offer: Offer, w: int, c: int, d: int,
 ) -> float:  # fmt: skip
     """Collateral c that is worth more outside than debt d costs, and is not planned for yet."""
     if plans.wanted[c, d] == UNKNOWN:
@@ -177,18 +176,18 @@ def worth_selling(
         if c == d:
             plans.wanted[c, d] = np.inf
         elif market[w, c] > unit_cost:
-            plans.wanted[c, d] = sell_until(outside, fundamental, w, c, unit_cost)
+            plans.wanted[c, d] = sale_down_to(quotes, reference, w, c, unit_cost)
     return float(plans.wanted[c, d] - plans.planned[c])
 
 
 @kernel
 def decide_inventory(
-    lending: PooledState, outside: OutsideState, fundamental: F64, table: Opportunities,
+    lending: PooledState, quotes: Quotes, reference: F64, table: Opportunities,
     sight: Sight, plans: Plans, terms: Terms, rows: Rows,
 ) -> int:  # fmt: skip
     """Write the liquidations that own capital can pay for; return the number of rows.
 
-    `fundamental` is read only through the outside market's quotes.
+    `reference` is read only through the market's quotes.
     """
     n = 0
     market = sight.market
@@ -205,16 +204,16 @@ def decide_inventory(
                 continue
             c, d = table.collateral_asset[k], table.debt_asset[k]
             offer = read_offer(lending, sight.oracle, table, w, k)
-            room = worth_selling(plans, outside, fundamental, market, offer, w, c, d)
+            room = worth_selling(plans, quotes, reference, market, offer, w, c, d)
             if room <= 0.0 or plans.budget[d] <= 0.0:
                 continue
             amount = choose_amount(offer, room, plans.budget[d])
             if amount <= 0.0:
                 continue
             received = amount * offer.per_debt
-            proceeds = sale_proceeds(outside, fundamental, w, c, plans.planned[c] + received)
+            proceeds = proceeds_of(quotes, reference, w, c, plans.planned[c] + received)
             if plans.planned[c] > 0.0:
-                proceeds -= sale_proceeds(outside, fundamental, w, c, plans.planned[c])
+                proceeds -= proceeds_of(quotes, reference, w, c, plans.planned[c])
             bid = profitable_bid(sight, terms, w, proceeds - amount * market[w, d])
             if bid < 0.0:
                 continue

@@ -28,7 +28,7 @@ from sim.errors import ConfigError
 from sim.kernel import Rows
 from sim.lending.opportunities import Opportunities
 from sim.lending.pooled import PooledMarket
-from sim.market.outside import OutsideMarket
+from sim.quotes import Market
 from sim.streams import stream_key
 from sim.world import World
 
@@ -83,9 +83,11 @@ class Liquidator(Trader):
                 f"{self.name}.market must name a pooled lending market, got {self.market_name!r}; "
                 f"known venues: {', '.join(world.venues)}"
             )
-        if not isinstance(exit_market, OutsideMarket):
-            raise ConfigError(f"{self.name} can sell on an outside market only; choose one")
-        self.market, self.outside = market, exit_market
+        if not isinstance(exit_market, Market):
+            raise ConfigError(
+                f"{self.name} can sell on a market that quotes only; choose outside or order_book"
+            )
+        self.market, self.exit_market = market, exit_market
         n = world.n_assets
         self.plans = Plans(np.zeros(n), np.zeros(n), np.zeros((n, n)))
         self.bonus = market.largest_bonus()
@@ -117,8 +119,8 @@ class Liquidator(Trader):
         room = table.position.shape[0]
         if self.style == "inventory":
             return decide_inventory(
-                self.market.state, self.outside.state, self.world.fundamental, table, sight,
-                self.plans, terms, self.buffer.room(room),
+                self.market.state, self.exit_market.quotes(), self.exit_market.reference_prices(),
+                table, sight, self.plans, terms, self.buffer.room(room),
             )  # fmt: skip
         pools = view.pools()
         return decide_flash(

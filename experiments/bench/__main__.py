@@ -4,9 +4,16 @@ import argparse
 from typing import Any
 
 import experiments.bench as bench
-from experiments.bench import Figure, amm, book, lending
+from experiments.bench import Figure, amm, book, conservation, crowd, lending
 
-PARTS = {**lending.PARTS, **book.PARTS, **amm.PARTS}
+PARTS = {
+    **lending.PARTS,
+    **book.PARTS,
+    **crowd.PARTS,
+    **amm.PARTS,
+    **conservation.PARTS,
+}
+LONG = ("full", "conservation")  # minutes
 
 
 def table(figures: list[Figure]) -> Any:
@@ -37,10 +44,10 @@ def main(arguments: list[str] | None = None) -> None:
     from rich.console import Console
 
     parser = argparse.ArgumentParser(prog="python -m experiments.bench", description=bench.__doc__)
-    parser.add_argument("--full", action="store_true", help="add ensembles of 10,000 worlds")
+    parser.add_argument("--full", action="store_true", help="add what takes minutes")
     parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts only")
     chosen = parser.parse_args(arguments)
-    names = chosen.only or [name for name in PARTS if name != "full" or chosen.full]
+    names = chosen.only or [name for name in PARTS if name not in LONG or chosen.full]
     console = Console()
     if set(names) & set(lending.PARTS):
         with console.status("compiling and loading kernels"):

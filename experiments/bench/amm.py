@@ -58,7 +58,7 @@ def per_second(world: Any, venue: Venue, rows: Rows) -> float:
 
 
 def stableswap() -> list[Figure]:
-    """Measure exchanges in a pool of two and of three coins, with the invariant found anew each time."""
+    """Measure exchanges in a pool of two and of three coins."""
     from sim.amm.stableswap import StableSwapPool
 
     figures = []
@@ -91,7 +91,7 @@ def concentrated() -> list[Figure]:
 
 
 def llamma() -> list[Figure]:
-    """Measure steps of crvUSD: the oracle moves, an arbitrageur trades to it, all health is computed."""
+    """Measure steps of crvUSD: an oracle move, the trade that follows it, all health."""
     from sim.lending.crvusd import CrvUsdMarket
     from sim.lending.llamma import amount_for_price
 

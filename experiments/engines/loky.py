@@ -1,8 +1,10 @@
 """Run tasks on this machine's cores, in loky's processes (which come with joblib)."""
 
 import os
-from collections.abc import Callable, Generator, Iterable
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, as_completed
+from contextlib import contextmanager
 from typing import Any
 
 from experiments.engines.engine import (
@@ -64,7 +66,8 @@ class Loky(Engine):
     def close(self) -> None:
         """Kill the processes."""
         if self._executor is not None:
-            self._executor.shutdown(wait=True, kill_workers=True)
+            with _tasks_dropped():
+                self._executor.shutdown(wait=True, kill_workers=True)
             self._executor = None
 
     def _pool(self) -> Any:
@@ -78,6 +81,26 @@ class Loky(Engine):
                 initargs=(os.getpid(),),
             )
         return self._executor
+
+
+@contextmanager
+def _tasks_dropped() -> Iterator[None]:
+    """Keep one message of loky's off the screen.
+
+    A shutdown drops the tasks that wait; where loky's own thread is handing one out at that moment,
+    it dies of a KeyError, which harms nothing and would look like a failure.
+    """
+    told = threading.excepthook
+
+    def hook(details: threading.ExceptHookArgs) -> None:
+        if details.exc_type is not KeyError:
+            told(details)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = told
 
 
 def _enter(parent: int) -> None:

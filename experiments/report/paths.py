@@ -56,6 +56,24 @@ def price_fan(grid: Grid, worst: int, asset: str) -> Chart:
     )  # fmt: skip
 
 
+def depth_fan(grid: Grid, worst: int, asset: str) -> Chart:
+    """Depth of a book over time."""
+    caption = "What the bids within 1% of the mid would pay, of everybody who quotes in the book."
+    return _fan_chart(
+        grid, worst, grid.values(f"bid_depth_usd_{asset}"), f"depth-{asset}",
+        f"Bids for {asset} within 1%", caption, charts.usd_axis("", rangemode="tozero"), "$,.3s",
+    )  # fmt: skip
+
+
+def spread_fan(grid: Grid, worst: int, asset: str) -> Chart:
+    """Spread of a book over time."""
+    caption = "Ask less bid, over the mid. A gap in the line: a side of the book was empty."
+    return _fan_chart(
+        grid, worst, grid.values(f"spread_bps_{asset}"), f"spread-{asset}",
+        f"Spread of {asset}", caption, charts.axis("basis points", rangemode="tozero"), ",.3~g",
+    )  # fmt: skip
+
+
 def oracle_fan(grid: Grid, worst: int, asset: str) -> Chart:
     """Oracle price over time."""
     caption = (

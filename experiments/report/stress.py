@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.report import figures, page, paths
+from experiments.report import book, figures, page, paths
 from experiments.report.grid import Grid
 from experiments.report.page import Page, cards, details, note, table, text
 from experiments.report.words import headline, interval, money, number, percent, plural
@@ -34,6 +34,7 @@ def write(
     liquidations: "pd.DataFrame",
     manifest: Mapping[str, Any],
     summary: Json,
+    pairs: "pd.DataFrame | None" = None,
 ) -> Path:
     """Write `report.html` into the run's folder.
 
@@ -48,6 +49,8 @@ def write(
         `seed`, `config` (nested), `versions`, `created`, `seconds`.
     summary : dict
         What `experiments.summary.summarise` returned, or the same read back from JSON.
+    pairs : DataFrame, optional
+        What `experiments.cascade.withdrawal` returned.
 
     Returns
     -------
@@ -56,7 +59,7 @@ def write(
     """
     target = run_folder / "report.html"
     partial = target.with_suffix(".html.partial")
-    html = render(worlds, series, liquidations, manifest, summary)
+    html = render(worlds, series, liquidations, manifest, summary, pairs)
     partial.write_text(html, encoding="utf-8")
     partial.replace(target)
     return target
@@ -68,6 +71,7 @@ def render(
     liquidations: "pd.DataFrame",
     manifest: Mapping[str, Any],
     summary: Json,
+    pairs: "pd.DataFrame | None" = None,
 ) -> str:
     """Return the page as text; parameters as in `write`."""
     ok = finished(worlds)
@@ -81,6 +85,7 @@ def render(
         _borrowing_power(it, ok, summary)
         _paths(it, ok, grid, summary, assets)
         _amplification(it, summary, assets)
+        book.section(it, grid, summary, pairs)
         _parties(it, summary)
         _worst_world(it, grid, liquidations, summary, assets)
     _failed(it, worlds)

@@ -360,7 +360,7 @@ class ConcentratedPool(Venue):
             )
         state, spacing = self.state, params.tick_spacing
         state.root[:] = np.sqrt(prices[:, 0] / prices[:, 1])
-        state.owner[:] = -1.0
+        state.holder[:] = -1.0
         for w in range(world.n_worlds):
             tick = tick_at_root(state.root[w] / state.scale)
             state.anchor[w] = tick // spacing * spacing

@@ -42,7 +42,7 @@ class ConcentratedState(NamedTuple):
     net: F64  # (world, tick) liquidity that starts here less what ends here
     users: F64  # (world, tick) positions that start or end here
     outside: F64  # (world, tick, 2) fee growth on the other side of the tick
-    owner: F64  # (world, slot) ledger account of a position
+    holder: F64  # (world, slot) ledger account of a position
     lower: F64  # (world, slot) its first tick
     upper: F64  # (world, slot) its last tick
     held: F64  # (world, slot) its liquidity; 0: the slot is free
@@ -270,7 +270,7 @@ def find_position(state: ConcentratedState, w: int, account: int, lower: int, up
             if free == -(2**31):
                 free = -1 - slot
         elif (
-            state.owner[w, slot] == account
+            state.holder[w, slot] == account
             and state.lower[w, slot] == lower
             and state.upper[w, slot] == upper
         ):
@@ -292,7 +292,7 @@ def open_position(
     """Take a free slot, without liquidity yet, and initialise its ticks."""
     put_tick(state, w, lower, 0.0)
     put_tick(state, w, upper, 0.0)
-    state.owner[w, slot] = account
+    state.holder[w, slot] = account
     state.lower[w, slot] = lower
     state.upper[w, slot] = upper
     state.held[w, slot] = 0.0
@@ -334,7 +334,7 @@ def new_arrays(capacity: int, slots: int) -> dict[str, tuple[int, ...]]:
         "root": one, "root_rest": one, "liquidity": one, "below": one, "growth": pair,
         "n_ticks": one,
         "ticks": ticks, "roots": ticks, "net": ticks, "users": ticks, "outside": (capacity, 2),
-        "owner": (slots,), "lower": (slots,), "upper": (slots,), "held": (slots,),
+        "holder": (slots,), "lower": (slots,), "upper": (slots,), "held": (slots,),
         "inside": (slots, 2), "anchor": one,
     }  # fmt: skip
 

@@ -6,8 +6,8 @@ Checks come before effects: a refused message changes nothing.
 import numpy as np
 
 from sim.actions import Reject
-from sim.book.accounts import free_value, reserve_for
-from sim.book.ladder import best_far, level_of, next_level, price_of
+from sim.book.accounts import fee_on, free_value, reserve_for
+from sim.book.ladder import best_far, is_empty, level_of, next_level, price_of
 from sim.book.layout import (
     BAND_HIGH,
     BAND_LOW,
@@ -20,6 +20,7 @@ from sim.book.layout import (
     MAX_VALUE,
     PHASE,
     SETTLES,
+    TAKER_FEE,
     Book,
     OrderState,
     OrderVerb,
@@ -113,7 +114,8 @@ def bad_time(book: Book, m: Record) -> int:
         if m["verb"] == MARKET or m["tif"] == IOC or m["tif"] == FOK:
             return HALTED
         level = price - book.head[BASE]
-        if m["verb"] != STOP and not 0 <= level < book.levels.shape[0] >> 1:
+        inside = 0 <= level < book.levels.shape[0] >> 1 or is_empty(book)
+        if m["verb"] != STOP and not inside:
             return OUT_OF_BAND  # an auction is held among the prices of the window
     return OK
 
@@ -133,19 +135,21 @@ def fillable_in(
 ) -> int:
     """Lots left of a fill-or-kill order after the orders from slot `first` on, at one price.
 
-    Negative where it would run into its owner's own order, and so could not fill.
+    Negative where it would run into its owner's own order, and so could not fill. It runs into it
+    after the visible lots before it: what icebergs hide comes up behind.
     """
-    slot = first
-    while slot >= 0 and left > 0:
+    slot, rest, shown = first, left, 0
+    while slot >= 0 and shown < left:
         order = book.orders[at(slot)]
         if order["price"] == price:
             if self_trade != ALLOW and order["account"] == account >= 0:
                 if self_trade == CANCEL_INCOMING:
                     return -1
             else:
-                left = max(left - order["quantity"] - order["hidden"], 0)
+                shown += order["quantity"]
+                rest -= order["quantity"] + order["hidden"]
         slot = i64(order["next"])
-    return left
+    return max(rest, 0)
 
 
 @kernel
@@ -164,33 +168,46 @@ def next_far(book: Book, side: int, price: int) -> int:
     return best
 
 
+@inlined
+def cash_after(book: Book, cash: int, price: int, lots: int) -> int:
+    """Cash that is left of `cash` after a purchase and its fee; negative if it does not suffice."""
+    if lots > cash // price:
+        return -1
+    return cash - price * lots - fee_on(price * lots, book.head[TAKER_FEE])
+
+
 @kernel
 def can_fill(
     book: Book, side: int, price: int, quantity: int, account: int, self_trade: int
 ) -> bool:
-    """Whether a fill-or-kill order of limit `price` (0: any) would trade whole."""
-    left, other = quantity, 1 - side
+    """Whether a fill-or-kill order of limit `price` (0: any) would trade whole.
+
+    A market purchase must be payable too, counting the fee on what it buys at each price.
+    """
+    left, other, cash = quantity, 1 - side, 0
+    pays = book.head[SETTLES] != 0 and side == BUY and price == 0
+    if pays:
+        cash = i64(book.accounts[at(account)]["cash"])
     n_levels = book.levels.shape[0] >> 1
-    limit = limit_level(book, side, price)
-    level = book.head[BEST + other]
-    while level <= limit:
-        here = price_of(book, other, level)
-        first = i64(book.levels[at(other * n_levels + level)]["head"])
+    limit, worst = limit_level(book, side, price), worst_price(book, side, price)
+    level, here = book.head[BEST + other], price_of(book, other, n_levels - 1)
+    while left > 0:
+        if level <= limit:
+            here = price_of(book, other, level)
+            first = i64(book.levels[at(other * n_levels + level)]["head"])
+            level = next_level(book, other, level + 1)
+        else:  # what lies behind the window, if all of the window is within the limit
+            here = next_far(book, other, here) if level >= n_levels else 0
+            if here == 0 or not accepts(side, worst, here):
+                return False
+            first = book.head[FAR_HEAD + other]
+        before = left
         left = fillable_in(book, first, here, left, account, self_trade)
-        if left <= 0:
-            return left == 0
-        level = next_level(book, other, level + 1)
-    if level < n_levels or book.head[FAR_COUNT + other] == 0:
-        return False
-    last = price_of(book, other, n_levels - 1)
-    worst = worst_price(book, side, price)
-    last = next_far(book, other, last)
-    while last != 0 and accepts(side, worst, last):
-        left = fillable_in(book, book.head[FAR_HEAD + other], last, left, account, self_trade)
-        if left <= 0:
-            return left == 0
-        last = next_far(book, other, last)
-    return False
+        if pays and left >= 0:
+            cash = cash_after(book, cash, here, before - left)
+            if cash < 0:
+                return False
+    return left == 0
 
 
 @kernel

@@ -115,6 +115,7 @@ def uncross(book: Book, message: int) -> int:
         tell(book, AUCTION_TRADE, message, bid, ask, lots)
         if book.head[N_PRINTS] > line:
             book.tape[at(line)]["price"] = price
+            book.tape[at(line)]["last"] = 1 if bid["quantity"] + bid["hidden"] == lots else 0
         if book.head[SETTLES] != 0:
             pay(book, buyer, seller, price, lots)
         fill_side(book, BUY, high, lots)

@@ -31,7 +31,7 @@ from sim.book.layout import (
     Phase,
     Side,
 )
-from sim.book.matching import submit
+from sim.book.matching import is_tight, submit
 from sim.book.registry import find
 from sim.book.stops import due_stop, sooner
 from sim.kernel import I64, Rows, i64, inlined, kernel, word
@@ -113,7 +113,7 @@ LOST_ORDER = word(Fault.LOST_ORDER)
 
 
 def scratch_words(book: Book) -> int:
-    """Length of the scratch array that a check of a book needs: a mark per slot, two per account."""
+    """Length of the scratch array of a check: a mark per slot, two sums per account."""
     return int(book.orders.shape[0] + 2 * book.accounts.shape[0])
 
 
@@ -354,7 +354,7 @@ def run_checked(book: Book, messages: Rows, start: int, marks: I64, fault: I64) 
         Index of the first message that was not looked at.
     """
     for i in range(start, messages.shape[0]):
-        if book.head[N_PRINTS] + book.head[N_ORDERS] >= book.tape.shape[0] and i > start:
+        if i > start and is_tight(book):
             return i
         line = book.head[N_PRINTS]
         submit(book, messages[i : i + 1])

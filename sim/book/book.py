@@ -50,10 +50,9 @@ _KINDS: dict[str, Any] = {
 
 def fee_units(name: str, fee_bps: float) -> int:
     """Fee in whole multiples of 1e-8 of the traded value; ConfigError where it is none."""
-    units = round(fee_bps * 1e-4 * FEE_UNIT)
-    if not (np.isfinite(fee_bps) and abs(fee_bps) <= 1_000.0):
+    if not abs(fee_bps) <= 1_000.0:  # not a number either
         raise ConfigError(f"{name} must lie in [-1000, 1000], got {fee_bps:g}; try 2")
-    return units
+    return round(fee_bps * 1e-4 * FEE_UNIT)
 
 
 def open_book(book: Book, taker_fee_bps: float = 0.0, maker_fee_bps: float = 0.0) -> None:
@@ -159,8 +158,8 @@ class OrderBook:
         """
         if messages.dtype != MESSAGE or messages.ndim != 1:
             raise InputError(
-                f"messages must be one row of records of MESSAGE, got {messages.ndim} dimensions of "
-                f"{messages.dtype}; make them with new_messages"
+                f"messages must be one row of records of MESSAGE, got {messages.ndim} dimensions "
+                f"of {messages.dtype}; make them with new_messages"
             )
         parts, start = [], 0
         while True:

@@ -17,7 +17,8 @@ from sim.book.layout import (
     OrderState,
     Side,
 )
-from sim.kernel import U64, at, i64, inlined, kernel, leading_zeros, trailing_zeros, word
+from sim.kernel import U64, at, i64, inlined, kernel, word
+from sim.machine import leading_zeros, trailing_zeros
 
 BUY, SELL = word(Side.BUY), word(Side.SELL)
 RESTING, FAR = word(OrderState.RESTING), word(OrderState.FAR)
@@ -266,6 +267,14 @@ def best_price(book: Book, side: int) -> int:
 
 
 @inlined
+def is_empty(book: Book) -> bool:
+    """Whether no order rests, in the window or outside it; stop orders may wait."""
+    n_levels = book.levels.shape[0] >> 1
+    n_far = book.head[FAR_COUNT] + book.head[FAR_COUNT + 1]
+    return book.head[BEST] == n_levels and book.head[BEST + 1] == n_levels and n_far == 0
+
+
+@inlined
 def rest(book: Book, slot: int) -> None:
     """Queue an order at its price: in the window, which may slide for it, or in the far list."""
     order = book.orders[at(slot)]
@@ -283,9 +292,7 @@ def rest_outside(book: Book, slot: int, level: int) -> None:
     order = book.orders[at(slot)]
     side = i64(order["side"])
     n_levels = book.levels.shape[0] >> 1
-    n_far = book.head[FAR_COUNT] + book.head[FAR_COUNT + 1]
-    nobody = book.head[BEST] == n_levels and book.head[BEST + 1] == n_levels and n_far == 0
-    if level < 0 or nobody:
+    if level < 0 or is_empty(book):
         price = i64(order["price"])
         slide(book, price - (n_levels >> 1))
         append(book, side, level_of(book, side, price), slot)

@@ -28,6 +28,8 @@ from sim.book.admission import (
 from sim.book.auction import uncross
 from sim.book.ladder import best_far, level_of, rest, slide, unlink, unlink_far
 from sim.book.layout import (
+    BAND_HIGH,
+    BAND_LOW,
     BEST,
     FAR_COUNT,
     HALT_WANTED,
@@ -50,12 +52,14 @@ from sim.book.layout import (
     Side,
     TimeInForce,
 )
-from sim.book.registry import discharge, enlist, find, give_slot, take_slot
+from sim.book.registry import discharge, enlist, find, give_slot, home, take_slot
 from sim.book.stops import await_trigger, due_stop, is_reached, leave_heap
 from sim.book.trading import drop_head, remove, show_more, tell
-from sim.kernel import Record, Rows, at, i64, inlined, kernel, word
+from sim.kernel import Record, Rows, at, i64, inlined, kernel, spliced, word
+from sim.machine import prefetch
 
 ZERO = word(0)
+CACHED = 16_384  # live orders that caches hold
 OK = word(Reject.OK)
 BUY, SELL = word(Side.BUY), word(Side.SELL)
 LIMIT, MARKET = word(OrderVerb.LIMIT), word(OrderVerb.MARKET)
@@ -183,7 +187,7 @@ def match(book: Book, slot: int, message: int) -> int:
         else:
             limit = limit_level(book, side, price)
         best = book.head[BEST + 1 - side]
-    if left > 0 and price == 0 and best < n_levels:
+    if left > 0 and price == 0 and (best < n_levels or book.head[FAR_COUNT + 1 - side] > 0):
         book.head[HALT_WANTED] = 1  # only a band can have stopped it
     taker["quantity"] = -left if left < 0 else left
     return 1 if left < 0 else 0
@@ -268,8 +272,10 @@ def activate(book: Book, slot: int, message: int) -> int:
     if book.head[SETTLES] != 0:
         set_free(book, slot, order["quantity"])
     side, price = i64(order["side"]), i64(order["price"])
-    dead = False
-    if order["tif"] == FOK:
+    dead = price != 0 and not book.head[BAND_LOW] <= price <= book.head[BAND_HIGH]
+    if dead:
+        pass
+    elif order["tif"] == FOK:
         account, rule = i64(order["account"]), i64(order["stp"])
         dead = not can_fill(book, side, price, order["quantity"], account, rule)
     elif order["tif"] == POST_ONLY:
@@ -407,7 +413,7 @@ def change_phase(book: Book, verb: int, message: int) -> int:
     return OK
 
 
-@inlined
+@spliced
 def process(book: Book, m: Record, message: int) -> None:
     """Do what one message asks; writes its code, outcome and filled lots."""
     m["filled"] = 0
@@ -437,10 +443,32 @@ def process(book: Book, m: Record, message: int) -> None:
         release_stops(book, message)
 
 
+@inlined
+def look_ahead(book: Book, messages: Rows, i: int) -> None:
+    """Fetch the memory that the next messages will need: half the time of a book beyond caches."""
+    n = messages.shape[0]
+    prefetch(book.table, home(book, messages[min(i + 8, n - 1)]["id"]))
+    slot = i64(book.table[at(home(book, messages[min(i + 4, n - 1)]["id"]))])
+    prefetch(book.orders, max(slot, 0))
+
+
 @kernel
 def submit(book: Book, message: Rows) -> None:
     """Do what one message asks, in one world's book."""
-    process(book, message[0], 0)
+    process(book, message[0], ZERO)
+
+
+@inlined
+def is_tight(book: Book) -> bool:
+    """Whether the tape may lack room for what one more message causes.
+
+    Every live order can trade once as a maker, and a stop order trigger, trade and be cancelled
+    before. How often icebergs come back is not bounded by the number of orders: half of the tape is
+    kept for them.
+    """
+    n = book.head[N_PRINTS]
+    due = book.head[N_ORDERS] + 3 * (book.head[N_STOPS] + book.head[N_STOPS + 1])
+    return n + max(n, due) >= book.tape.shape[0]
 
 
 @kernel
@@ -453,7 +481,9 @@ def run(book: Book, messages: Rows, start: int) -> int:
         Index of the first message that was not looked at.
     """
     for i in range(start, messages.shape[0]):
-        if book.head[N_PRINTS] + book.head[N_ORDERS] >= book.tape.shape[0] and i > start:
+        if i > start and is_tight(book):
             return i
+        if book.head[N_ORDERS] > CACHED:
+            look_ahead(book, messages, i)
         process(book, messages[i], i)
     return messages.shape[0]

@@ -54,8 +54,8 @@ def levels_of(book: Book, side: int, prices: I64, lots: I64, orders: I64) -> int
 def queue(book: Book, side: int, out: Rows) -> int:
     """Copy a side's orders, best first and in the order in which they would trade.
 
-    The level-3 view; orders outside the window follow in the order of their arrival. Returns their
-    number, at most the length of `out`.
+    The level-3 view; orders outside the window follow, the older first at each price, but the
+    prices in no order. Returns their number, at most the length of `out`.
     """
     n_levels = book.levels.shape[0] >> 1
     level, n = book.head[BEST + side], 0

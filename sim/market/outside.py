@@ -385,6 +385,14 @@ class OutsideMarket(Venue):
             ends,
         )
 
+    def quotes(self) -> OutsideState:
+        """Quotes as the market stands; see `sim.quotes`."""
+        return self.state
+
+    def reference_prices(self) -> F64:
+        """Prices that the quotes stand on."""
+        return self.world.fundamental
+
     def claims(self) -> F64:
         """Zeros: what is handed in leaves the system, what is paid out enters it."""
         return np.zeros((self.world.n_worlds, len(self.world.assets)))

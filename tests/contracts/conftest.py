@@ -77,7 +77,7 @@ def study(compose, data):
             chosen.append(f"+lending@pools.mine={name}")
         elif group != "agent":
             target = {"pool": "pool@pools.mine"}.get(group, group)
-            chosen.append(f"{'+' if group == 'pool' else ''}{target}={name}")
+            chosen.append(f"{'+' if group in ('pool', 'crowd') else ''}{target}={name}")
         if (group, name) == ("book", "file"):
             chosen.remove("book.n_positions=200")
         if group == "scenario":  # a file of this group sets hours and the like itself
@@ -104,6 +104,29 @@ def sensible(rng, world, account, row):
     row["asset"], row["asset_2"] = rng.permutation(pair)[:2]
     row["amount"] = rng.uniform(1.0, 1e4) / world.market_price[row["world"], row["asset"]]
     row["limit"] = 0.0
+    row["option"] = 0
+    if row["verb"] >= Verb.LIMIT_ORDER and hasattr(venue, "tick"):
+        sensible_order(rng, world, venue, row)
+
+
+def sensible_order(rng, world, venue, row):
+    """Make an order that its book may well take: whole lots and ticks, near the price."""
+    k = rng.integers(0, len(venue.names))
+    pair = [venue.base[k], venue.quote]
+    row["asset"], row["asset_2"] = pair if rng.random() < 0.5 else pair[::-1]
+    w, tick, lot = row["world"], venue.tick[k], venue.lot[k]
+    price = world.market_price[w, venue.base[k]] / world.market_price[w, venue.quote]
+    row["target"] = rng.integers(0, 6)
+    row["amount"] = lot * max(1, round(rng.uniform(10.0, 3e4) / price / lot))
+    if rng.random() < 0.05:
+        row["amount"] = np.inf
+    if row["verb"] != Verb.MARKET_ORDER:
+        row["limit"] = tick * round(price * rng.normal(1.0, 0.003) / tick)
+    row["option"] = rng.integers(0, 4) | rng.integers(0, 3) << 2
+    if row["verb"] == Verb.STOP_LIMIT_ORDER:
+        row["option"] |= round(price * rng.normal(1.0, 0.003) / tick) << 4
+    elif row["verb"] == Verb.LIMIT_ORDER and rng.random() < 0.3:
+        row["option"] |= max(1, int(row["amount"] / lot / 3) if row["amount"] < 1e9 else 1) << 4
 
 
 def random_rows(rng, world, account, n=40):
@@ -120,6 +143,7 @@ def random_rows(rng, world, account, n=40):
     odd = rng.random(n) < 0.3
     rows["amount"][odd] = rng.choice(AMOUNTS, odd.sum())
     rows["limit"] = rng.choice([0.0, 0.0, 0.0, 1.0, np.inf, np.nan], n)
+    rows["option"] = rng.choice([0, 0, 0, -1, 2**31 - 1, 7], n)
     for i in np.flatnonzero(rng.random(n) < 0.6):
         sensible(rng, world, account, rows[i])
     rows["arrival"] = rng.uniform(0.0, 1.5 * world.block_seconds, n)

@@ -8,6 +8,7 @@ from sim.actions import ROW, ROW_RULES, Verb
 
 BLOCKS = 70
 SETTINGS = {"lenders": {"utilisation": 0.97, "interval_seconds": 900}}
+NEEDS = {"market_maker": ["market=order_book"]}  # an agent that lives on one market only
 
 
 def state_of(model):
@@ -73,7 +74,7 @@ def play(model, label):
 
 def test_an_agent_decides_well_formed_rows(agent, study, make_model):
     overrides = [f"+agent@cast.mine={agent}", "scenarios.crash.start_hours=0.2",
-                 "scenarios.crash.duration_hours=0.6"]  # fmt: skip
+                 "scenarios.crash.duration_hours=0.6", *NEEDS.get(agent, [])]  # fmt: skip
     config = study("cast", "default", *overrides)
     config["cast"]["mine"].update(SETTINGS.get(agent, {}))
     if agent == "lenders":
@@ -92,6 +93,8 @@ def test_an_agent_decides_well_formed_rows(agent, study, make_model):
 
 def test_an_agent_replays_after_reset_and_restore(agent, study, make_model):
     overrides = ["scenarios.crash.start_hours=0.1", "scenarios.crash.duration_hours=0.3"]
+    if agent in NEEDS:
+        overrides += [*NEEDS[agent], f"+agent@cast.mine={agent}"]
     model = make_model(study("cast", "default", *overrides), 0, 2)
 
     def decisions(n):

@@ -12,6 +12,7 @@ from agents.populations.book import BookSource
 from experiments.build import part, parts
 from sim.background import BackgroundDemand
 from sim.blockspace import BlockSpaceParams
+from sim.crowd.crowd import Crowd
 from sim.oracles.oracle import Oracle
 from sim.prices.process import PriceProcess
 from sim.scenarios.scenario import Scenario
@@ -24,6 +25,7 @@ KINDS = {
     "background": BackgroundDemand,
     "blockspace": BlockSpaceParams,
     "book": BookSource,
+    "crowd": Crowd,
     "engine": None,
     "lending": Venue,
     "market": Venue,

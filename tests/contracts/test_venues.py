@@ -81,6 +81,7 @@ def test_a_rejected_row_leaves_no_trace(group, held, randoms, files):
             for start, stop in zip([0, *ends[:-1]], ends, strict=True):
                 unit = rows[start:stop].copy()
                 unit["world"] = 1
+                unit["arrival"] = 0.0  # on a book, time passes up to a row's arrival
                 if len({bool(world.on_chain[v]) for v in unit["venue"]}) > 1:
                     continue
                 before = state_of(world)

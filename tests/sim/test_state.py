@@ -31,7 +31,8 @@ def test_one_world_and_many_share_a_compiled_kernel():
     for n_worlds in (1, 4):
         arena = filled(n_worlds)
         arena.reset(np.ones(n_worlds, np.bool_))
-    assert len(copy_worlds.signatures) == 1
+    floats = [one for one in copy_worlds.signatures if one[0].dtype.name == "float64"]
+    assert len(floats) == 1
 
 
 @pytest.mark.parametrize("fields", [{}, {"nothing": (0,)}])

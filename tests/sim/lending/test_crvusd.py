@@ -125,7 +125,7 @@ def test_owners_may_close_their_own_loan_at_any_health():
 
 
 def test_interest_moves_debts_and_bands_alike():
-    world, market = bound(rate=0.1)
+    _, market = bound(rate=0.1)
     tops = market.bands.base * market.bands.rate_mul
     for _ in range(100):
         market.accrue()

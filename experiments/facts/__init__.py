@@ -1,0 +1,1 @@
+"""The study of stylised facts: real records, populations, and the page that compares them."""
