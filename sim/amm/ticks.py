@@ -76,12 +76,13 @@ def root_at_tick(tick: int) -> float:
 def tick_at_root(root: float) -> int:
     """Greatest tick whose root is at most `root` (`getTickAtSqrtRatio`), below the last one.
 
-    The logarithm tells it but within rounding of a tick, where the root of the tick itself does.
+    The logarithm tells it but close to a tick, where the root of the tick itself does: the lowest
+    roots are rounded up by as much as 5e-6 ticks.
     """
     place = math.log(root) * TICKS_PER_LOG
     tick = int(np.floor(place))
     near = int(np.floor(place + 0.5))
-    if abs(place - near) < 1e-6:
+    if abs(place - near) < 1e-5:
         near = min(max(near, MIN_TICK), MAX_TICK)
         tick = near if root_at_tick(near) <= root else near - 1
     return min(max(tick, MIN_TICK), MAX_TICK - 1)
