@@ -78,8 +78,8 @@ class Verb(IntEnum):
     DEAL = 23  # hand an English auction's lot to the winner
     REDEEM = 24  # stable tokens for collateral at face value
     ABSORB = 30  # the protocol takes over an unhealthy position
-    SET_MODE = 32  # put a position into the category that `amount` counts
     BUY_COLLATERAL = 31  # from the protocol's store front
+    SET_MODE = 32  # put a position into the category that `amount` counts
 
 
 class Reject(IntEnum):

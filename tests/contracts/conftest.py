@@ -49,7 +49,9 @@ def data(request):
 
 def is_vaults(kind):
     """Whether a lending market is one of vaults, which the agents of the study cannot use."""
-    return kind.__module__.startswith(("sim.lending.maker", "sim.lending.liquity"))
+    return kind.__module__.startswith(
+        ("sim.lending.maker", "sim.lending.liquity", "sim.lending.crvusd")
+    )
 
 
 def locate(group, name):
