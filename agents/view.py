@@ -8,8 +8,8 @@ import numpy as np
 from sim.amm.constant_product import ConstantProductPool
 from sim.errors import ConfigError
 from sim.kernel import F64, I64
+from sim.lending.market import LendingMarket
 from sim.lending.opportunities import Opportunities
-from sim.lending.pooled import PooledMarket
 
 if TYPE_CHECKING:
     from sim.venue import Venue
@@ -93,7 +93,7 @@ class View:
             raise ConfigError(f"unknown venue {name!r}; known: {known}")
         return self._world.venues[name]
 
-    def opportunities(self, market: PooledMarket) -> Opportunities:
+    def opportunities(self, market: LendingMarket) -> Opportunities:
         """Liquidation calls that may pay for somebody, largest first, at most `LISTED` per world.
 
         A position whose whole debt earns less bonus than the least gas, at what the last block
@@ -108,7 +108,7 @@ class View:
             calls = self._calls[market.name] = self._survey(market)
         return calls
 
-    def _survey(self, market: PooledMarket) -> Opportunities:
+    def _survey(self, market: LendingMarket) -> Opportunities:
         bonus = market.largest_bonus()
         price = OVERBID * np.maximum(self.base_fee, self.clearing)
         gas_usd = self._least_gas * price * 1e-9 * self.market_price[:, self.gas_asset]

@@ -12,7 +12,7 @@ from experiments.build import LENDING, build_model
 from sim.book.venue import OrderBookMarket
 from sim.kernel import F64, Rows
 from sim.lending.health import collateral_of_borrowers
-from sim.lending.pooled import PooledMarket
+from sim.lending.market import LendingMarket
 from sim.metrics.cascade import mean_wait_hours, new_extremes, observe, observe_backlog
 from sim.metrics.liquidations import AMOUNTS, PRICED, new_totals, price_liquidations
 
@@ -64,7 +64,7 @@ class Recorder:
     def __init__(self, model: MarketModel, every: int = 10, *, forget: bool = False) -> None:
         self.model, self.world, self.every = model, model.world, max(1, every)
         market = self.world.venues[LENDING]
-        assert isinstance(market, PooledMarket)
+        assert isinstance(market, LendingMarket)
         self.market = market
         self.extremes = new_extremes(self.world.n_worlds, self.world.market_price)
         self.initial_prices = self.world.market_price.copy()

@@ -19,7 +19,7 @@ ROW = np.dtype(
         ("venue", np.int16),  # index of the venue in World.venues
         ("verb", np.int16),  # Verb
         ("account", np.int32),  # who pays, receives and signs
-        ("target", np.int32),  # position (lending) or feed (oracle); -1 where it has no meaning
+        ("target", np.int32),  # position or auction (lending), feed (oracle); -1: no meaning
         ("asset", np.int16),  # asset handed in, or the collateral of a liquidation
         ("asset_2", np.int16),  # asset received, or the debt of a liquidation
         ("option", np.int32),  # how an order lives on a book (`sim.book.rows.order_option`)
@@ -72,6 +72,14 @@ class Verb(IntEnum):
     CANCEL_ORDER = 16
     REDUCE_ORDER = 17
     REPLACE_ORDER = 18
+    BID = 20  # a bid in an English auction
+    TAKE = 21  # a purchase from a Dutch auction
+    REDO = 22  # restart an auction that nobody ended
+    DEAL = 23  # hand an English auction's lot to the winner
+    REDEEM = 24  # stable tokens for collateral at face value
+    ABSORB = 30  # the protocol takes over an unhealthy position
+    BUY_COLLATERAL = 31  # from the protocol's store front
+    SET_MODE = 32  # put a position into the category that `amount` counts
 
 
 class Reject(IntEnum):
@@ -110,6 +118,17 @@ class Reject(IntEnum):
     HALTED = 29  # the book takes no such order in its present phase
     OUT_OF_BAND = 30
     BOOK_FULL = 31
+    AUCTION_OVER = 40  # it takes no bids: ended, or stale until somebody restarts it
+    AUCTION_RUNS = 41  # it cannot be restarted or settled yet
+    BID_TOO_LOW = 42
+    LAST_POSITION = 43  # the system must keep one
+    SELF_LIQUIDATION = 50
+    TOO_MUCH_REPAID = 51  # more than one liquidation may repay, or than the collateral pays for
+    BELOW_MINIMUM = 52  # a debt smaller than the market takes
+    NOT_FOR_SALE = 53  # the protocol has reserves enough, or nothing of it
+    OTHER_DEBT = 54  # an account may owe one asset only, or none beside its supply
+    OTHER_MODE = 56  # a debt that the position's category does not allow
+    ISOLATED = 55  # the collateral must stand alone, or may not back this debt
 
 
 def new_rows(n: int) -> Rows:

@@ -19,7 +19,7 @@ from agents.view import View
 from sim.actions import Verb
 from sim.errors import ConfigError
 from sim.kernel import F64, I64, Rows, inlined, kernel
-from sim.lending.pooled import PooledMarket
+from sim.lending.market import LendingMarket
 from sim.lending.state import PooledState
 from sim.state import Arena
 from sim.world import World
@@ -239,9 +239,9 @@ class Borrowers(MarketAgent):
     def enroll(self, world: World) -> None:
         """Draw the book and its owners' traits, and bring the positions to the market."""
         market = world.venues.get(self.market_name)
-        if not isinstance(market, PooledMarket):
+        if not isinstance(market, LendingMarket):
             raise ConfigError(
-                f"{self.name}.market must name a pooled lending market, got {self.market_name!r}; "
+                f"{self.name}.market must name a lending market, got {self.market_name!r}; "
                 f"known venues: {', '.join(world.venues)}"
             )
         prices = world.fundamental[0]
@@ -252,6 +252,8 @@ class Borrowers(MarketAgent):
             book = book.draw(world.assets, prices, thresholds, ltv)
         else:
             book = book.aligned(world.assets)
+        collateral, owed = market.restate(world.assets, prices, book.collateral, book.debt)
+        book = LoanBook(book.assets, collateral, owed, book.ids)
         health = book.health_factor(prices, thresholds)
         traits = draw_traits(self.params, len(book), self.traits_seed, health)
         self.calendar = calendar(traits, world.block_seconds)

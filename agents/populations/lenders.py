@@ -14,7 +14,7 @@ from agents.view import View
 from sim.actions import NO_ROWS, Verb
 from sim.errors import ConfigError
 from sim.kernel import F64, I64, Rows, kernel
-from sim.lending.pooled import PooledMarket
+from sim.lending.market import LendingMarket
 from sim.lending.rates import utilisation
 from sim.lending.state import PooledState
 from sim.state import Arena
@@ -159,9 +159,9 @@ class Lenders(MarketAgent):
     def enroll(self, world: World) -> None:
         """Supply each borrowed asset up to the wanted utilisation."""
         market = world.venues.get(self.market_name)
-        if not isinstance(market, PooledMarket):
+        if not isinstance(market, LendingMarket):
             raise ConfigError(
-                f"{self.name}.market must name a pooled lending market, got {self.market_name!r}; "
+                f"{self.name}.market must name a lending market, got {self.market_name!r}; "
                 f"known venues: {', '.join(world.venues)}"
             )
         supplied, borrowed = market.enrolled()

@@ -14,7 +14,7 @@ from sim.actions import Verb
 from sim.amm.constant_product import amount_out, profit_maximising_input
 from sim.kernel import F64, I64, U64, Rows, inlined, kernel
 from sim.lending.opportunities import Opportunities
-from sim.lending.state import PooledState
+from sim.lending.state import PooledState, bonus_of
 from sim.quotes import Quotes, proceeds_of, sale_down_to
 from sim.streams import uniform
 
@@ -68,7 +68,10 @@ def read_offer(lending: PooledState, oracle: F64, table: Opportunities, w: int, 
     """Terms at which the k-th listed position may be liquidated in world w."""
     p, c, d = table.position[k], table.collateral_asset[k], table.debt_asset[k]
     reserve = lending.reserves[w, c]
-    bonus = reserve["liquidation_bonus"]
+    bonus = bonus_of(lending, w, p, c)
+    if bonus < 0.0:  # it depends on the position, and any part of the call has the same
+        per_debt = table.collateral_received[k] / table.debt_to_cover[k]
+        return Offer(table.debt_to_cover[k], table.debt_to_cover[k], per_debt)
     gross = 1.0 + bonus * (1.0 - reserve["protocol_fee"])
     seized_per_debt = oracle[w, d] * (1.0 + bonus) / oracle[w, c]
     most = table.debt_to_cover[k]

@@ -26,8 +26,8 @@ from agents.strategic.trader import Trader
 from agents.view import View
 from sim.errors import ConfigError
 from sim.kernel import Rows
+from sim.lending.market import LendingMarket
 from sim.lending.opportunities import Opportunities
-from sim.lending.pooled import PooledMarket
 from sim.quotes import Market
 from sim.streams import stream_key
 from sim.world import World
@@ -78,9 +78,9 @@ class Liquidator(Trader):
         """Endow the account and find the markets."""
         super().bind(world)
         market, exit_market = world.venues.get(self.market_name), world.market
-        if not isinstance(market, PooledMarket):
+        if not isinstance(market, LendingMarket):
             raise ConfigError(
-                f"{self.name}.market must name a pooled lending market, got {self.market_name!r}; "
+                f"{self.name}.market must name a lending market, got {self.market_name!r}; "
                 f"known venues: {', '.join(world.venues)}"
             )
         if not isinstance(exit_market, Market):

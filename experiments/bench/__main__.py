@@ -4,9 +4,15 @@ import argparse
 from typing import Any
 
 import experiments.bench as bench
-from experiments.bench import Figure, book, conservation, crowd, lending
+from experiments.bench import Figure, amm, book, conservation, crowd, lending
 
-PARTS = {**lending.PARTS, **book.PARTS, **crowd.PARTS, **conservation.PARTS}
+PARTS = {
+    **lending.PARTS,
+    **book.PARTS,
+    **crowd.PARTS,
+    **amm.PARTS,
+    **conservation.PARTS,
+}
 LONG = ("full", "conservation")  # minutes
 
 

@@ -8,7 +8,7 @@ scan agree to the last bit.
 import numpy as np
 
 from sim.kernel import F64, Rows, inlined, kernel
-from sim.lending.state import PooledState
+from sim.lending.state import LIFT, LTV_LIFT, PooledState, lift_of, mode_of
 
 
 @inlined
@@ -23,6 +23,7 @@ def position_values(
     weighted = 0.0
     power = 0.0
     debt = 0.0
+    mode = mode_of(state, w, position)
     for a in range(prices.shape[1]):
         reserve = state.reserves[w, a]
         value = prices[w, a] * reserve["liquidity_index"]
@@ -30,8 +31,8 @@ def position_values(
         held = state.collateral[w, position, a]
         if threshold > 0.0 and held > 0.0:
             collateral += held * value
-            power += held * (value * reserve["ltv"])
-            weighted += held * (value * threshold)
+            power += held * (value * reserve["ltv"]) * lift_of(state, mode, a, LTV_LIFT)
+            weighted += held * (value * threshold) * lift_of(state, mode, a, LIFT)
         debt += state.debt[w, position, a] * (prices[w, a] * reserve["borrow_index"])
     return collateral, weighted, power, debt
 
@@ -67,8 +68,10 @@ def fill_health(state: PooledState, prices: F64, weights: Rows, out: F64) -> Non
         for p in range(out.shape[1]):
             weighted = 0.0
             debt = 0.0
+            mode = mode_of(state, w, p)
             for a in range(n_assets):
-                weighted += state.collateral[w, p, a] * weights[w, a]["collateral"]
+                lift = lift_of(state, mode, a, LIFT)
+                weighted += state.collateral[w, p, a] * weights[w, a]["collateral"] * lift
                 debt += state.debt[w, p, a] * weights[w, a]["debt"]
             out[w, p] = weighted / debt if debt > 0.0 else np.inf
 

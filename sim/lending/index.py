@@ -23,7 +23,7 @@ import numpy as np
 from sim.kernel import F64, I32, I64, Rows, inlined, kernel
 from sim.lending.health import fill_weights
 from sim.lending.liquidation import HEALTHY
-from sim.lending.state import PooledState
+from sim.lending.state import LIFT, PooledState, lift_of, mode_of
 
 MARGIN = 1.08  # reference health under which a position is watched
 HEAT = 1.01  # slack of the hot part beyond what the present move demands
@@ -172,9 +172,11 @@ def touch(index: LiquidationIndex, state: PooledState, w: int, p: int) -> None:
         return
     weighted = 0.0
     debt = 0.0
+    mode = mode_of(state, w, p)
     for a in range(state.debt.shape[2]):
         weight = index.weights[w, a]
-        weighted += state.collateral[w, p, a] * weight["collateral_then"]
+        lift = lift_of(state, mode, a, LIFT)
+        weighted += state.collateral[w, p, a] * weight["collateral_then"] * lift
         debt += state.debt[w, p, a] * weight["debt_then"]
         weight["collateral_used"] += state.collateral[w, p, a]
         weight["debt_used"] += state.debt[w, p, a]
@@ -207,8 +209,10 @@ def scan(index: LiquidationIndex, state: PooledState, w: int) -> int:
         index.slot[w, p] = -1
         weighted = 0.0
         debt = 0.0
+        mode = mode_of(state, w, p)
         for a in range(n_assets):
-            weighted += state.collateral[w, p, a] * index.weights[w, a]["collateral"]
+            lift = lift_of(state, mode, a, LIFT)
+            weighted += state.collateral[w, p, a] * index.weights[w, a]["collateral"] * lift
             debt += state.debt[w, p, a] * index.weights[w, a]["debt"]
         if debt <= 0.0:
             continue
@@ -357,8 +361,10 @@ def unhealthy_debt(
     p = entry["id"]
     weighted = 0.0
     debt = 0.0
+    mode = mode_of(state, w, p)
     for a in range(n_assets):
-        weighted += state.collateral[w, p, a] * index.weights[w, a]["collateral"]
+        lift = lift_of(state, mode, a, LIFT)
+        weighted += state.collateral[w, p, a] * index.weights[w, a]["collateral"] * lift
         debt += state.debt[w, p, a] * index.weights[w, a]["debt"]
     if weighted < debt * HEALTHY and debt >= floor:
         return debt

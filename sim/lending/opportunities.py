@@ -8,7 +8,7 @@ from sim.actions import Reject
 from sim.kernel import F64, I32, I64, inlined, kernel
 from sim.lending.health import position_values
 from sim.lending.index import LiquidationIndex, fill_masks, n_worth, unhealthy_debt
-from sim.lending.state import PooledState
+from sim.lending.state import LIFT, PooledState, bonus_of, lift_of, mode_of
 from sim.lending.verbs import quote_valued
 
 OK = int(Reject.OK)
@@ -64,13 +64,14 @@ def largest_assets(
     """
     collateral_asset, debt_asset = -1, -1
     most_collateral, most_debt, weighted, total = 0.0, 0.0, 0.0, 0.0
+    mode = mode_of(state, w, p)
     for a in range(prices.shape[1]):
         reserve = state.reserves[w, a]
         held = state.collateral[w, p, a]
         threshold = reserve["liquidation_threshold"]
         if held > 0.0 and threshold > 0.0:
             value = prices[w, a] * reserve["liquidity_index"]
-            weighted += held * (value * threshold)
+            weighted += held * (value * threshold) * lift_of(state, mode, a, LIFT)
             if held * value > most_collateral:
                 most_collateral, collateral_asset = held * value, a
         owed = state.debt[w, p, a]
@@ -102,7 +103,7 @@ def largest_call(
         least = state.market[w]["min_leftover"] * spare
         by_debt = owed - least / prices[w, asset_2]
         worth = (held * prices[w, asset] - least) / prices[w, asset_2]
-        by_collateral = worth / (1.0 + state.reserves[w, asset]["liquidation_bonus"])
+        by_collateral = worth / (1.0 + bonus_of(state, w, p, asset))
         amount = min(by_debt, by_collateral)
         if amount > 0.0:
             code, repaid, received, _ = quote_valued(
@@ -166,12 +167,17 @@ def select(usd: F64, ids: I64, order: I64, start: int, end: int, most: int) -> N
 
 
 @inlined
-def write(state: PooledState, prices: F64, w: int, p: int, out: Opportunities, k: int) -> None:
-    """Write the k-th entry."""
+def write(
+    state: PooledState, prices: F64, w: int, p: int, out: Opportunities, k: int, quoted: bool
+) -> None:
+    """Write the k-th entry; what the call covers and pays only where `quoted`."""
     asset, asset_2, weighted, debt_usd = largest_assets(state, prices, w, p)
     covered, received, available = 0.0, 0.0, 0.0
     if asset >= 0 and asset_2 >= 0:
-        covered, received = largest_call(state, prices, w, p, asset, asset_2, weighted, debt_usd)
+        if quoted:
+            covered, received = largest_call(
+                state, prices, w, p, asset, asset_2, weighted, debt_usd
+            )
         available = state.collateral[w, p, asset] * state.reserves[w, asset]["liquidity_index"]
     out.position[k] = p
     out.collateral_asset[k] = asset
@@ -186,7 +192,7 @@ def write(state: PooledState, prices: F64, w: int, p: int, out: Opportunities, k
 @kernel
 def survey(
     index: LiquidationIndex, state: PooledState, prices: F64, floor: F64, most: int,
-    ids: I64, usd: F64, order: I64, out: Opportunities,
+    ids: I64, usd: F64, order: I64, out: Opportunities, quoted: bool,
 ) -> int:  # fmt: skip
     """Fill `out` with the best call on the `most` largest liquidatable debts of each world.
 
@@ -201,6 +207,8 @@ def survey(
     ids, usd, order : array
         Scratch with room for one world's watched positions.
     out : Opportunities
+    quoted : bool
+        Whether calls follow the rules of `verbs`; else another kernel prices them.
 
     Returns
     -------
@@ -224,7 +232,7 @@ def survey(
         if n + count <= room:
             rank(usd, ids, order, 0, count)
             for k in range(count):
-                write(state, prices, w, ids[order[k]], out, n + k)
+                write(state, prices, w, ids[order[k]], out, n + k, quoted)
         n += count
     out.starts[floor.shape[0]] = n
     return n if n > room else 0

@@ -1,7 +1,7 @@
 """Terms of a pooled lending market: one `ReserveParams` per asset, and what holds for all."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,12 +31,38 @@ class ReserveParams:
     optimal_utilisation: float = 0.45  # fraction of the reserve lent out where the slope changes
     frozen: bool = False  # no new supply and no new debt
     paused: bool = False  # no verb at all
+    isolated: bool = False  # as collateral it stands alone, for few debts, under a ceiling
+    debt_ceiling: float = math.inf  # whole tokens of debt, of any kind, that it may back in all
+    borrowable_in_isolation: bool = False  # whether isolated collateral may back its debt
+    siloed: bool = False  # who owes it owes nothing else
 
     def __post_init__(self) -> None:
         """Reject terms that no deployment accepts."""
         for name, least, most in _BOUNDS:
             check_bound(name, getattr(self, name), least, most)
         check_risk(self.ltv, self.liquidation_threshold, self.liquidation_bonus)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CategoryParams:
+    """Terms of an e-mode category; defaults are those of ether's on Ethereum."""
+
+    collaterals: Sequence[str] = ()  # assets whose terms these are, as collateral
+    borrowable: Sequence[str] = ()  # assets that a position in the category may owe
+    ltv: float = 0.93  # fraction
+    liquidation_threshold: float = 0.95  # fraction
+    liquidation_bonus: float = 0.01  # fraction
+
+    def __post_init__(self) -> None:
+        """Reject terms that no deployment accepts."""
+        for name in RISK_TERMS:
+            check_bound(name, getattr(self, name), 0.0, 1.0)
+        check_risk(self.ltv, self.liquidation_threshold, self.liquidation_bonus)
+        if not self.collaterals or not self.borrowable:
+            raise ConfigError(
+                "a category must name collaterals and borrowable assets, got "
+                f"{list(self.collaterals)} and {list(self.borrowable)}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +75,9 @@ class PooledParams:
     close_factor_value: float = 2000.0  # USD of debt or collateral under which all may be repaid
     min_leftover: float = 1000.0  # USD of debt and collateral that a partial liquidation leaves
     flash_premium: float = 0.0005  # fraction of a flash loan, to the treasury
+    binomial: bool = False  # compound by three binomial terms, as v3.0; else by the later cubic
+    categories: Mapping[str, CategoryParams] = field(default_factory=dict)  # e-mode, by name
+    book_deficit: bool = True  # write off debt without collateral, as v3.3; else it stays
 
     def __post_init__(self) -> None:
         """Reject what cannot be simulated."""
@@ -64,6 +93,19 @@ class PooledParams:
                 )
         for name, least, most in _MARKET_BOUNDS:
             check_bound(name, getattr(self, name), least, most)
+        for name, category in self.categories.items():
+            for asset in (*category.collaterals, *category.borrowable):
+                if asset not in self.reserves:
+                    raise ConfigError(
+                        f"categories.{name} names {asset}, which is no reserve; reserves: "
+                        f"{', '.join(self.reserves)}"
+                    )
+            for asset in category.collaterals:
+                if not self.reserves[asset].ltv > 0.0:
+                    raise ConfigError(
+                        f"categories.{name}.collaterals: {asset} must have an ltv above 0 of its "
+                        "own; raise it or leave the asset out"
+                    )
 
 
 _BOUNDS = (
@@ -80,6 +122,10 @@ _BOUNDS = (
     ("optimal_utilisation", 0.01, 0.99),
     ("frozen", 0.0, 1.0),
     ("paused", 0.0, 1.0),
+    ("isolated", 0.0, 1.0),
+    ("debt_ceiling", 0.0, math.inf),
+    ("borrowable_in_isolation", 0.0, 1.0),
+    ("siloed", 0.0, 1.0),
 )
 _MARKET_BOUNDS = (
     ("close_factor", 0.01, 1.0),
@@ -87,6 +133,8 @@ _MARKET_BOUNDS = (
     ("close_factor_value", 0.0, math.inf),
     ("min_leftover", 0.0, math.inf),
     ("flash_premium", 0.0, 1.0),
+    ("binomial", 0.0, 1.0),
+    ("book_deficit", 0.0, 1.0),
 )
 RISK_TERMS = ("ltv", "liquidation_threshold", "liquidation_bonus")
 BOUNDS = {name: (least, most) for name, least, most in (*_BOUNDS, *_MARKET_BOUNDS)}
@@ -113,15 +161,17 @@ def check_risk(ltv: float, threshold: float, bonus: float) -> None:
         )
 
 
-def check_values(name: str, values: F64, n_worlds: int) -> F64:
+def check_values(
+    name: str, values: F64, n_worlds: int, bounds: Mapping[str, tuple[float, float]]
+) -> F64:
     """One value per world, each within the bounds of the field."""
     values = np.asarray(values, np.float64)
-    if name not in BOUNDS:
-        raise ConfigError(f"cannot vary {name}; known fields: {', '.join(sorted(BOUNDS))}")
+    if name not in bounds:
+        raise ConfigError(f"cannot vary {name}; known fields: {', '.join(sorted(bounds))}")
     if values.shape != (n_worlds,):
         raise ConfigError(
             f"{name} must have one value per world, shape ({n_worlds},), got {values.shape}"
         )
     for value in values:
-        check_bound(name, float(value), *BOUNDS[name])
+        check_bound(name, float(value), *bounds[name])
     return values

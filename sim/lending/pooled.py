@@ -5,59 +5,32 @@ number of assets; two-slope rates and index accrual as in `rates`; health, loan-
 verbs of `verbs`; liquidation with bonus, protocol fee, dynamic close factor, leftover rule and the
 deficit of v3.3 as in `liquidation`; flash loans inside a bundle.
 
-What it leaves out: efficiency and isolation modes (a reserve's terms are the same for all
-positions; give e-mode terms as the reserve's own), stable rates, receiving aTokens, the sequencer's
-grace period, the switch that keeps supply from being collateral (all supply in a reserve with a
-threshold is collateral), and the ban on liquidating oneself.
+E-mode: a position that enters a category (SET_MODE) has the category's threshold, loan-to-value and
+bonus on the category's collaterals, and may owe the category's assets only. The category's terms
+are kept as multiples of the reserves', so that a term which varies by world varies both.
 
-Invariants, per world and asset:
+Isolation mode is a bar to mixing: isolated collateral stands alone, backs only debts that are
+borrowable in isolation, and no more than its ceiling. Siloed debt stands alone likewise.
 
-- cash + debt + deficit + flash loans = supply + treasury + surplus, to rounding;
-- supply and debt of a reserve are the sums over its positions;
-- only a liquidation that ends a position's collateral raises the deficit, by exactly the debt that
-  it removes.
+What it leaves out: e-mode of positions of the initial book, stable rates, receiving aTokens, the
+sequencer's grace period, the switch that keeps supply from being collateral (all supply in a
+reserve with a threshold is collateral), and the ban on liquidating oneself.
+
+Invariants, beyond those of `market`: only a liquidation that ends a position's collateral raises
+the deficit, by exactly the debt that it removes.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from sim.actions import BUNDLE_ROWS, Verb
-from sim.errors import ConfigError
-from sim.kernel import F64, I32, I64, Bool, Rows
-from sim.lending.health import fill_health
-from sim.lending.index import (
-    LIST,
-    MASK_ASSETS,
-    MOVES,
-    WATCHED,
-    WEIGHT,
-    LiquidationIndex,
-    collect,
-    refresh,
-)
-from sim.lending.opportunities import (
-    Opportunities,
-    first_entries,
-    new_table,
-    sum_backlog,
-    survey,
-)
-from sim.lending.params import RISK_TERMS, PooledParams, ReserveParams, check_risk, check_values
-from sim.lending.positions import Book, copy_book, save_positions, undo_positions
-from sim.lending.state import (
-    ASSET_TERMS,
-    MARKET,
-    MARKET_TERMS,
-    RESERVE,
-    PooledState,
-    as_records,
-    new_arena,
-    new_positions,
-)
+from sim.actions import Verb
+from sim.kernel import F64, I64, Rows
+from sim.lending.market import LendingMarket
+from sim.lending.params import BOUNDS, PooledParams, ReserveParams
+from sim.lending.state import ASSET_TERMS, BONUS, BORROWABLE, MARKET_TERMS, PooledState
 from sim.lending.verbs import accrue, execute, refresh_rates
-from sim.venue import Venue
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -65,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["PooledMarket", "PooledParams", "PooledState", "ReserveParams"]
 
 
-class PooledMarket(Venue):
+class PooledMarket(LendingMarket):
     """Facade of a pooled lending market.
 
     Parameters
@@ -75,251 +48,60 @@ class PooledMarket(Venue):
     """
 
     RESULTS: ClassVar[dict[int, tuple[str, ...]]] = {
-        int(Verb.SUPPLY): ("supplied",),
-        int(Verb.WITHDRAW): ("withdrawn",),
-        int(Verb.BORROW): ("borrowed",),
-        int(Verb.REPAY): ("repaid",),
-        int(Verb.LIQUIDATE): ("debt_repaid", "collateral_seized", "protocol_fee", "bad_debt_usd"),
+        **LendingMarket.RESULTS,
         int(Verb.FLASH_BORROW): ("borrowed",),
         int(Verb.FLASH_REPAY): ("repaid", "premium"),
+        int(Verb.SET_MODE): ("category",),
     }
+    quoted = True
+    bounds = BOUNDS
 
     def __init__(self, params: PooledParams) -> None:
         self.params = params
-        self._book = Book()
-        self._variations: list[tuple[str, str | None, F64]] = []
-        self._bound = False
+        super().__init__()
 
-    # -- before bind ------------------------------------------------------------------------------
+    def reserve_terms(self) -> Mapping[str, Mapping[str, float]]:
+        """Terms by asset."""
+        return {
+            asset: {name: getattr(reserve, name) for name in ASSET_TERMS[1:]}
+            for asset, reserve in self.params.reserves.items()
+        }
 
-    def add_positions(self, account: int | str, collateral: F64, debt: F64) -> range:
-        """Add positions of one owner to the initial book, the same in all worlds.
+    def market_terms(self) -> Mapping[str, float]:
+        """Terms of the whole market."""
+        return {name: getattr(self.params, name) for name in MARKET_TERMS}
 
-        Parameters
-        ----------
-        account : int or str
-            Ledger account that owns them, pays and receives for them; index or name.
-        collateral, debt : array (n, A)
-            Whole tokens per asset of the world. A lender is a position without debt.
-
-        Returns
-        -------
-        range
-            Their position indices.
-        """
-        if self._bound:
-            raise ConfigError("positions must be added before the market takes its seat in a world")
-        return self._book.add(account, collateral, debt)
-
-    def enrolled(self) -> tuple[F64, F64]:
-        """Supply and debt of the positions added so far, whole tokens, shapes (A,)."""
-        collateral = sum((part.sum(axis=0) for part in self._book.collateral), np.zeros(1))
-        debt = sum((part.sum(axis=0) for part in self._book.debt), np.zeros(1))
-        return collateral, debt
-
-    def term(self, field: str, assets: Sequence[str]) -> F64:
-        """One reserve term by asset, shape (A,); 0 for an asset without a reserve."""
-        reserves = self.params.reserves
-        return np.array([getattr(reserves.get(a), field, 0.0) for a in assets], np.float64)
-
-    def largest_bonus(self) -> float:
-        """Largest bonus that a liquidator keeps, as a fraction of the debt repaid."""
-        reserves = self.params.reserves.values()
-        return max(r.liquidation_bonus * (1.0 - r.protocol_fee) for r in reserves)
-
-    def vary(self, field: str, asset: str | None, values: F64 | Sequence[float]) -> None:
-        """Give each world its own value of a term, before or after the market is bound.
-
-        Parameters
-        ----------
-        field : str
-            A field of ReserveParams, or of PooledParams with `asset` None.
-        asset : str or None
-            Name of the reserve.
-        values : array (W,)
-            One value per world of this World object, in the order of `world_ids`.
-        """
-        values = np.asarray(values, np.float64)
-        if self._bound:
-            self._apply(field, asset, values, lasting=True)
-        else:
-            self._variations.append((field, asset, values))
-
-    def set_term(self, field: str, asset: str | None, values: F64 | Sequence[float]) -> None:
-        """Change a term while the worlds run, as governance does; `reset` takes it back.
-
-        Parameters are those of `vary`.
-        """
-        self._apply(field, asset, np.asarray(values, np.float64), lasting=False)
-
-    # -- seat in a world --------------------------------------------------------------------------
-
-    def bind(self, world: "World") -> None:
-        """Resolve names, allocate, fill the initial state and endow custody."""
-        n_worlds, n_assets = world.n_worlds, len(world.assets)
-        for asset in self.params.reserves:
-            world.asset_index(asset)
-        self._collateral_book, self._debt_book = self._resolve_book(n_assets)
-        n = self.n_positions
-        self.arena = new_arena(n_worlds, n_assets)
-        collateral, debt = new_positions(n_worlds, n, n_assets)
-        self.state = PooledState(
-            owner=self._owners(),
-            collateral=collateral,
-            debt=debt,
-            reserves=as_records(self.arena["reserves"], RESERVE),
-            market=as_records(self.arena["market"], MARKET),
-        )
-        self._allocate_index(n_worlds, n, n_assets)
-        self._saved_ids: I64 = np.full((n_worlds, BUNDLE_ROWS), -1)
-        self._saved_collateral: F64 = np.zeros((n_worlds, BUNDLE_ROWS, n_assets))
-        self._saved_debt: F64 = np.zeros((n_worlds, BUNDLE_ROWS, n_assets))
-        self._health: F64 = np.zeros((0, 0))
-        self._fill_terms()
-        self._endow()
-        self._bound = True
-        for variation in self._variations:
-            self._apply(*variation, lasting=True)
-        for w in range(n_worlds):
-            refresh_rates(self.state, world.ledger.balances, w, self.account)
-        self.arena.keep_as_initial()
-        everywhere = np.arange(n_worlds)
-        copy_book(self.state.collateral, self._collateral_book, everywhere)
-        copy_book(self.state.debt, self._debt_book, everywhere)
-
-    @property
-    def n_positions(self) -> int:
-        """Number of positions, the same in all worlds."""
-        return self._book.n
-
-    def _resolve_book(self, n_assets: int) -> tuple[F64, F64]:
-        """Join the initial book into two arrays (N, A), checked against the world's assets."""
-        empty = np.zeros((0, n_assets))
-        for amounts in self._book.collateral:
-            if amounts.shape[1] != n_assets:
-                raise ConfigError(
-                    f"{self.name}: positions must have one column for each of the world's "
-                    f"{n_assets} assets ({', '.join(self.world.assets)}), got {amounts.shape[1]}"
+    def modes(self, world: "World") -> F64:
+        """Terms of the e-mode categories, as multiples of the reserves' terms."""
+        categories = self.params.categories.values()
+        made = np.ones((len(categories), len(world.assets), 4))
+        made[:, :, BONUS], made[:, :, BORROWABLE] = -1.0, 0.0
+        for k, category in enumerate(categories):
+            for asset in category.collaterals:
+                reserve = self.params.reserves[asset]
+                made[k, world.asset_index(asset), :BORROWABLE] = (
+                    category.liquidation_threshold / reserve.liquidation_threshold,
+                    category.ltv / reserve.ltv,
+                    category.liquidation_bonus,
                 )
-        collateral = np.concatenate([empty, *self._book.collateral])
-        debt = np.concatenate([empty, *self._book.debt])
-        for a, asset in enumerate(self.world.assets):
-            if asset not in self.params.reserves:
-                wrong = np.flatnonzero((collateral[:, a] > 0.0) | (debt[:, a] > 0.0))
-                if wrong.size:
-                    raise ConfigError(
-                        f"{self.name}: position {wrong[0]} has a balance in {asset}, which is no "
-                        f"reserve of this market; reserves: {', '.join(self.params.reserves)}"
-                    )
-        return np.ascontiguousarray(collateral), np.ascontiguousarray(debt)
+            for asset in category.borrowable:
+                made[k, world.asset_index(asset), BORROWABLE] = 1.0
+        return made
 
-    def _owners(self) -> I32:
-        """Ledger account of each position."""
-        accounts = self.world.ledger.accounts
-        owner = np.zeros(self.n_positions, np.int32)
-        start = 0
-        for account, n in self._book.owners:
-            if isinstance(account, str):
-                if account not in accounts:
-                    raise ConfigError(
-                        f"{self.name}: positions belong to account {account!r}, which the ledger "
-                        f"does not have; accounts: {', '.join(accounts)}"
-                    )
-                account = accounts.index(account)
-            owner[start : start + n] = account
-            start += n
-        return owner
-
-    def _allocate_index(self, n_worlds: int, n: int, n_assets: int) -> None:
-        """Empty liquidation index with room for some watched positions, and growable outputs."""
-        room = min(n, 64 + n // 4)  # untouched memory costs nothing
-        self.index_state = LiquidationIndex(
-            slot=np.full((n_worlds, n), -1, np.int32),
-            watched=np.zeros((n_worlds, room), WATCHED),
-            lists=np.zeros(n_worlds, LIST),
-            weights=np.zeros((n_worlds, n_assets), WEIGHT),
-            moves=np.zeros(1 << min(n_assets, MASK_ASSETS), MOVES),
-        )
-        self.index_state.lists["stale"] = 1
-        self._starts: I64 = np.zeros(n_worlds + 1, np.int64)
-        self._prices_seen: F64 = np.zeros((n_worlds, n_assets))
-        self._step_seen = -1
-        self._dirty = True
-        self._collected = self._surveyed = False
-        self._ids: I64 = np.zeros(256, np.int64)
-        self._survey_ids: I64 = np.zeros(0, np.int64)
-        self._usd: F64 = np.zeros(0)
-        self._order: I64 = np.zeros(0, np.int64)
-        self._floor: F64 = np.zeros(n_worlds)
-        self._most = 0
-        self._table = new_table(n_worlds, 256)
-
-    def _fill_terms(self) -> None:
-        """Copy the params into every world."""
-        reserves, market = self.state.reserves, self.state.market
-        for name in MARKET_TERMS:
-            market[name] = getattr(self.params, name)
-        reserves["optimal_utilisation"] = 1.0
-        for asset, reserve in self.params.reserves.items():
-            a = self.world.asset_index(asset)
-            reserves["listed"][:, a] = 1.0
-            for name in ASSET_TERMS[1:]:
-                reserves[name][:, a] = getattr(reserve, name)
-        reserves["liquidity_index"] = 1.0
-        reserves["borrow_index"] = 1.0
+    def refresh_rates(self) -> None:
+        """Set all rates from utilisation."""
+        for w in range(self.world.n_worlds):
+            refresh_rates(self.state, self.world.ledger.balances, w, self.account)
 
     def _endow(self) -> None:
-        """Set reserve totals from the book and mint the cash that must be there."""
-        supplied, owed = self._collateral_book.sum(axis=0), self._debt_book.sum(axis=0)
-        for a, asset in enumerate(self.world.assets):
-            if owed[a] > supplied[a]:
-                raise ConfigError(
-                    f"{self.name}: debt in reserve {asset} exceeds its supply ({owed[a]:.10g} > "
-                    f"{supplied[a]:.10g} tokens); add lenders of {asset} or lower its debts"
-                )
-            self.state.reserves["total_collateral"][:, a] = supplied[a]
-            self.state.reserves["total_debt"][:, a] = owed[a]
-            self.world.ledger.endow(self.account, a, supplied[a] - owed[a])
-
-    def _apply(self, field: str, asset: str | None, values: F64, lasting: bool) -> None:
-        """Write a term into the present state, and into the initial one where it shall last."""
-        values = check_values(field, values, self.world.n_worlds)
-        if (asset is None) != (field in MARKET_TERMS):
-            raise ConfigError(
-                f"{field} is a term of the {'market' if asset else 'reserve'}: asset must be "
-                f"{'None' if asset else 'the name of a reserve'}, got {asset!r}"
-            )
-        if asset is None:
-            self.state.market[field] = values
-            if lasting:
-                self._initial("market", MARKET)[field] = values
-        else:
-            a = self._reserve_index(asset)
-            terms = self.state.reserves[:, a].copy()
-            terms[field] = values
-            for world in terms:
-                check_risk(*(float(world[name]) for name in RISK_TERMS))
-            self.state.reserves[field][:, a] = values
-            if lasting:
-                self._initial("reserves", RESERVE)[field][:, a] = values
-        self._dirty = True
-
-    def _initial(self, field: str, kind: "np.dtype[np.void]") -> Rows:
-        """See what `reset` returns to, as records."""
-        view = self.arena[field]
-        start = int(self.arena.offsets[list(self.arena.views).index(field)])
-        initial = self.arena.initial[start : start + view.size].reshape(view.shape)
-        return as_records(initial, kind)
-
-    def _reserve_index(self, asset: str) -> int:
-        """Index of an asset that has a reserve here."""
-        if asset not in self.params.reserves:
-            raise ConfigError(
-                f"{self.name}: {asset!r} is no reserve; reserves: {', '.join(self.params.reserves)}"
-            )
-        return int(self.world.asset_index(asset))
-
-    # -- the block --------------------------------------------------------------------------------
+        """Set totals and cash, and what isolated collateral backs."""
+        super()._endow()
+        collateral, debt = self._collateral_book, self._debt_book
+        for asset, reserve in self.params.reserves.items():
+            if reserve.isolated:
+                a = self.world.asset_index(asset)
+                held = collateral[:, a] > 0.0
+                self.state.reserves["isolated_debt"][:, a] = debt[held].sum()
 
     def execute(self, rows: Rows, order: I64, starts: I64, ends: I64) -> None:
         """Execute rows at the oracle's present prices; see `verbs`."""
@@ -340,196 +122,3 @@ class PooledMarket(Venue):
         """Accrue one block of interest in all reserves."""
         accrue(self.state, self.world.ledger.balances, self.account, self.world.block_seconds)
         self._dirty = True
-
-    def checkpoint(self, worlds: I64, targets: I64) -> None:
-        """Remember the arena and the touched positions of the listed worlds."""
-        self.arena.checkpoint(worlds)
-        save_positions(
-            self.state, worlds, targets, self._saved_ids, self._saved_collateral, self._saved_debt
-        )
-
-    def rollback(self, worlds: I64) -> None:
-        """Undo everything since the last checkpoint in the listed worlds."""
-        self.arena.rollback(worlds)
-        undo_positions(
-            self.state,
-            self.index_state,
-            worlds,
-            self._saved_ids,
-            self._saved_collateral,
-            self._saved_debt,
-        )
-        self._dirty = True
-
-    def bundle_holds(self, worlds: I64) -> Bool:
-        """Whether no flash loan is outstanding."""
-        return np.asarray((self.state.reserves["flash"][worlds] == 0.0).all(axis=1))
-
-    def reset(self, mask: Bool) -> None:
-        """Return the worlds in the mask to their initial state."""
-        self.arena.reset(mask)
-        worlds = np.flatnonzero(mask)
-        copy_book(self.state.collateral, self._collateral_book, worlds)
-        copy_book(self.state.debt, self._debt_book, worlds)
-        self._forget(worlds)
-
-    def snapshot(self) -> Any:
-        """Copy of the whole state."""
-        return self.arena.snapshot(), self.state.collateral.copy(), self.state.debt.copy()
-
-    def restore(self, snapshot: Any) -> None:
-        """Take a snapshot back."""
-        arena, collateral, debt = snapshot
-        self.arena.restore(arena)
-        self.state.collateral[:] = collateral
-        self.state.debt[:] = debt
-        self._forget(np.arange(self.world.n_worlds))
-
-    def _forget(self, worlds: I64) -> None:
-        """Have the liquidation index of some worlds made anew."""
-        self.index_state.lists["stale"][worlds] = 1
-        self._dirty = True
-
-    # -- what is seen -----------------------------------------------------------------------------
-
-    def _look(self) -> None:
-        """Bring the watch lists up to the present prices, once a block and after changes."""
-        prices = self.world.oracle_price
-        if (
-            not self._dirty
-            and self._step_seen == self.world.step
-            and np.array_equal(prices, self._prices_seen)
-        ):
-            return
-        while room := refresh(self.index_state, self.state, prices):
-            self._grow_watch(min(self.n_positions, room + room // 4))
-        self._prices_seen[:] = prices
-        self._step_seen = self.world.step
-        self._dirty = self._collected = self._surveyed = False
-
-    def liquidatable(self) -> tuple[I64, I64]:
-        """Positions with a health factor below 1 at the oracle's present prices.
-
-        Computed on demand, once per block and whenever prices or positions changed since.
-
-        Returns
-        -------
-        ids, starts : array
-            Those of world w are `ids[starts[w]:starts[w + 1]]`, ascending. Valid until the next
-            call; copy what is kept.
-        """
-        self._look()
-        if not self._collected:
-            while room := collect(self.index_state, self.state, self._ids, self._starts):
-                self._ids = np.zeros(2 * room, np.int64)
-            self._collected = True
-        return self._ids[: self._starts[-1]], self._starts
-
-    def _grow_watch(self, room: int) -> None:
-        """Make room for so many watched positions per world."""
-        old = self.index_state.watched
-        grown = np.zeros((old.shape[0], room), WATCHED)
-        grown[:, : old.shape[1]] = old
-        self.index_state = self.index_state._replace(watched=grown)
-
-    def opportunities(self, floor: F64 | None = None, most: int = 1_000_000) -> Opportunities:
-        """Best liquidation call on each liquidatable position, largest first; see Opportunities.
-
-        Computed on demand, once per block and whenever prices or positions changed since. The
-        arrays are valid until the next call.
-
-        Parameters
-        ----------
-        floor : array (world,), optional
-            USD: positions of which no call can cover so much are left out; 0 when not given.
-        most : int
-            Longest list per world: those with the largest debts.
-        """
-        self._look()
-        floor = np.zeros(self.world.n_worlds) if floor is None else floor
-        fresh = self._surveyed and self._most == most and np.array_equal(self._floor, floor)
-        if not fresh:
-            watched = self.index_state.watched.shape[1]
-            if self._usd.shape[0] < watched:
-                self._survey_ids = np.zeros(watched, np.int64)
-                self._usd, self._order = np.zeros(watched), np.zeros(watched, np.int64)
-            while room := survey(
-                self.index_state, self.state, self.world.oracle_price, floor, most,
-                self._survey_ids, self._usd, self._order, self._table,
-            ):  # fmt: skip
-                self._table = new_table(self.world.n_worlds, 2 * room)
-            self._floor, self._most, self._surveyed = floor.copy(), most, True
-        n = int(self._table.starts[-1])
-        return first_entries(self._table, n)
-
-    def backlog(self) -> tuple[F64, F64]:
-        """Debt of the liquidatable positions, and the part of it that no collateral covers.
-
-        Returns
-        -------
-        debt, shortfall : array (world,)
-            USD at market prices, which a late oracle may not have seen. The shortfall is bad debt
-            that no liquidation has booked; positions that the oracle still takes for healthy are
-            not in it.
-        """
-        self._look()
-        debt, shortfall = np.zeros(self.world.n_worlds), np.zeros(self.world.n_worlds)
-        sum_backlog(self.index_state, self.state, self.world.market_price, debt, shortfall)
-        return debt, shortfall
-
-    def liquidatable_debt(self) -> F64:
-        """All debt of the liquidatable positions, USD at market prices, shape (world,)."""
-        return self.backlog()[0]
-
-    def health_factors(self) -> F64:
-        """Health factors of all positions at the oracle's prices, shape (world, position).
-
-        Valid until the next call.
-        """
-        shape = (self.world.n_worlds, self.n_positions)
-        if self._health.shape != shape:
-            self._health = np.zeros(shape)
-        fill_health(self.state, self.world.oracle_price, self.index_state.weights, self._health)
-        return self._health
-
-    def supplier_interest(self) -> F64:
-        """Interest that suppliers have earned so far, whole tokens, shape (world, asset)."""
-        return np.asarray(self.state.reserves["supplier_interest"].copy())
-
-    def protocol_income(self) -> F64:
-        """Interest share, liquidation fees and flash premiums so far, tokens (world, asset)."""
-        reserves = self.state.reserves
-        return np.asarray(reserves["reserve_income"] + reserves["fee_income"])
-
-    def bad_debt_usd(self) -> F64:
-        """Debt written off so far, USD at the prices of booking, shape (world,)."""
-        return np.asarray(self.state.market["bad_debt_usd"].copy())
-
-    def supplied(self) -> F64:
-        """Tokens that positions and treasury have in each reserve, shape (world, asset)."""
-        reserves = self.state.reserves
-        scaled = reserves["total_collateral"] + reserves["treasury"]
-        return np.asarray(scaled * reserves["liquidity_index"])
-
-    def borrowed(self) -> F64:
-        """Tokens that positions owe to each reserve, shape (world, asset)."""
-        return np.asarray(self.state.reserves["total_debt"] * self.state.reserves["borrow_index"])
-
-    def utilisation(self) -> F64:
-        """Share of each reserve's liquidity that is lent out, shape (world, asset)."""
-        borrowed = self.borrowed()
-        cash = self.world.ledger.balances[:, self.account] + self.state.reserves["flash"]
-        total = borrowed + cash
-        return np.asarray(
-            np.divide(borrowed, total, out=np.zeros_like(total), where=total > 0.0), np.float64
-        )
-
-    def claims(self) -> F64:
-        """Supply, treasury and surplus, less debt, deficit and flash loans: what custody owes."""
-        reserves = self.state.reserves
-        owed = self.supplied() + reserves["surplus"]
-        return np.asarray(owed - self.borrowed() - reserves["deficit"] - reserves["flash"])
-
-    def claims_scale(self) -> F64:
-        """All supply: nearly all of it may be lent out, and custody is what is left."""
-        return self.supplied()

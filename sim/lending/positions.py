@@ -1,11 +1,13 @@
 """Positions of a pooled market: the initial book, and the copies that a bundle needs."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from sim.errors import InputError
 from sim.kernel import F64, I64, kernel
 from sim.lending.index import LiquidationIndex, touch
-from sim.lending.state import PooledState
+from sim.lending.state import PooledState, mode_of
 
 
 @kernel
@@ -20,7 +22,7 @@ def copy_book(target: F64, book: F64, worlds: I64) -> None:
 
 @kernel
 def save_positions(
-    state: PooledState, worlds: I64, targets: I64, ids: I64, collateral: F64, debt: F64
+    state: PooledState, worlds: I64, targets: I64, ids: I64, modes: I64, collateral: F64, debt: F64
 ) -> None:
     """Keep a copy of the positions that a bundle in each listed world touches."""
     for i in range(worlds.shape[0]):
@@ -29,6 +31,7 @@ def save_positions(
             p = targets[i, k]
             ids[w, k] = p if 0 <= p < state.owner.shape[0] else -1
             if ids[w, k] >= 0:
+                modes[w, k] = mode_of(state, w, p) + 1
                 for a in range(state.debt.shape[2]):
                     collateral[w, k, a] = state.collateral[w, p, a]
                     debt[w, k, a] = state.debt[w, p, a]
@@ -40,6 +43,7 @@ def undo_positions(
     index: LiquidationIndex,
     worlds: I64,
     ids: I64,
+    modes: I64,
     collateral: F64,
     debt: F64,
 ) -> None:
@@ -49,10 +53,31 @@ def undo_positions(
         for k in range(ids.shape[1]):
             p = ids[w, k]
             if p >= 0:
+                if state.modes.shape[0] > 0:
+                    state.mode[w, p] = modes[w, k]
                 for a in range(state.debt.shape[2]):
                     state.collateral[w, p, a] = collateral[w, k, a]
                     state.debt[w, p, a] = debt[w, k, a]
                 touch(index, state, w, p)
+
+
+def restated(amounts: F64, prices: F64, kept: Sequence[int]) -> F64:
+    """State balances in some assets only, of the same worth: all others in the first of `kept`.
+
+    Parameters
+    ----------
+    amounts : array (n, A)
+        Whole tokens; not changed.
+    prices : array (A,)
+        USD per whole token.
+    kept : sequence of int
+        Columns that stay as they are.
+    """
+    others = np.ones(amounts.shape[1], np.bool_)
+    others[list(kept)] = False
+    made = np.where(others, 0.0, amounts)
+    made[:, kept[0]] += amounts[:, others] @ prices[others] / prices[kept[0]]
+    return np.asarray(made, np.float64)
 
 
 class Book:

@@ -6,11 +6,12 @@ records: numba flattens a tuple of arrays into the signature of every kernel, an
 records compile in half the time that forty arrays of numbers take.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernel import F64, I32, Rows
+from sim.kernel import F64, I32, Rows, inlined
 from sim.state import Arena
 
 ASSET_TERMS = (  # ReserveParams has a field of each name but `listed`; units there
@@ -28,6 +29,10 @@ ASSET_TERMS = (  # ReserveParams has a field of each name but `listed`; units th
     "optimal_utilisation",
     "frozen",
     "paused",
+    "isolated",
+    "debt_ceiling",
+    "borrowable_in_isolation",
+    "siloed",
 )
 RESERVE = np.dtype(
     [
@@ -41,6 +46,7 @@ RESERVE = np.dtype(
         ("treasury", np.float64),  # scaled supply of the treasury
         ("surplus", np.float64),  # tokens: interest on debt less interest on supply, signed
         ("deficit", np.float64),  # tokens of debt that were written off
+        ("isolated_debt", np.float64),  # tokens borrowed against it alone, of any kind
         ("flash", np.float64),  # tokens lent until the end of the bundle
         ("supplier_interest", np.float64),  # tokens, cumulative, without the treasury's
         ("reserve_income", np.float64),  # tokens, cumulative, from interest to the treasury
@@ -53,6 +59,8 @@ MARKET_TERMS = (  # PooledParams has a field of each name; units there
     "close_factor_value",
     "min_leftover",
     "flash_premium",
+    "binomial",
+    "book_deficit",
 )
 MARKET = np.dtype(
     [
@@ -61,6 +69,10 @@ MARKET = np.dtype(
     ]
 )
 
+
+# Columns of `modes`: a category's threshold and loan-to-value as multiples of the reserve's, its
+# bonus, or -1 where the asset is no collateral of the category, and 1 where it may be borrowed.
+LIFT, LTV_LIFT, BONUS, BORROWABLE = range(4)
 
 LINE_BYTES = 64  # of a cache line
 
@@ -73,13 +85,19 @@ class PooledState(NamedTuple):
     debt: F64  # (W, N, A) scaled debt of each position
     reserves: Rows  # (W, A) records of RESERVE
     market: Rows  # (W,) records of MARKET
+    mode: I32  # (W, N) category of each position, from 1; 0: none; (W, 0) where there are none
+    modes: F64  # (C, A, 4) terms of the categories; see LIFT, LTV_LIFT, BONUS, BORROWABLE
 
 
-def new_arena(n_worlds: int, n_assets: int) -> Arena:
-    """Allocate all state but the positions."""
+def new_arena(n_worlds: int, n_assets: int, own: Mapping[str, tuple[int, ...]]) -> Arena:
+    """Allocate all state but the positions; `own` are a mechanism's further fields."""
     return Arena(
         n_worlds,
-        {"reserves": (n_assets, len(RESERVE.names or ())), "market": (len(MARKET.names or ()),)},
+        {
+            "reserves": (n_assets, len(RESERVE.names or ())),
+            "market": (len(MARKET.names or ()),),
+            **own,
+        },
     )
 
 
@@ -94,6 +112,27 @@ def new_positions(n_worlds: int, n: int, n_assets: int) -> tuple[F64, F64]:
     start = -(room.ctypes.data % LINE_BYTES) % LINE_BYTES // 8
     both = room[start : start + size].reshape(n_worlds, n, 2, n_assets)
     return both[:, :, 0], both[:, :, 1]
+
+
+@inlined
+def mode_of(state: PooledState, w: int, p: int) -> int:
+    """Category of a position, from 0; -1 without one."""
+    return int(state.mode[w, p]) - 1 if state.modes.shape[0] > 0 else -1
+
+
+@inlined
+def lift_of(state: PooledState, mode: int, a: int, column: int) -> float:
+    """Multiple of the reserve's threshold (LIFT) or loan-to-value (LTV_LIFT) in a category."""
+    return float(state.modes[mode, a, column]) if mode >= 0 else 1.0
+
+
+@inlined
+def bonus_of(state: PooledState, w: int, p: int, a: int) -> float:
+    """Liquidation bonus on a position's collateral in an asset."""
+    mode = mode_of(state, w, p)
+    if mode >= 0 and state.modes[mode, a, BONUS] >= 0.0:
+        return float(state.modes[mode, a, BONUS])
+    return float(state.reserves[w, a]["liquidation_bonus"])
 
 
 def as_records(numbers: F64, kind: "np.dtype[np.void]") -> Rows:

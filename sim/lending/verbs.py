@@ -1,9 +1,4 @@
-"""The verbs of a pooled market: supply, withdraw, borrow, repay, liquidate, flash loans.
-
-Every verb has one rhythm: require, compute, mutate. Nothing is touched before all checks are done;
-a failure is a reject code. Amounts are whole tokens; inf asks for as much as rules and balances
-allow. `custody` is the market's ledger account: its balance is the reserve's cash.
-"""
+"""The verbs of an Aave market beyond `moves`: liquidate, flash loans; and its interest."""
 
 import numpy as np
 
@@ -19,36 +14,41 @@ from sim.lending.liquidation import (
     leaves_dust,
     max_liquidatable_debt,
 )
+from sim.lending.moves import admit, move, take_collateral, take_debt, write_outcome
 from sim.lending.rates import (
+    binomial_interest,
     borrow_rate,
     compounded_interest,
     linear_interest,
     liquidity_rate,
     utilisation,
 )
-from sim.lending.state import PooledState
+from sim.lending.state import BORROWABLE, PooledState, bonus_of, mode_of
 
 OK = int(Reject.OK)
 UNKNOWN_VERB = int(Reject.UNKNOWN_VERB)
-BAD_AMOUNT = int(Reject.BAD_AMOUNT)
 BAD_ASSET = int(Reject.BAD_ASSET)
 BAD_TARGET = int(Reject.BAD_TARGET)
 INSUFFICIENT_BALANCE = int(Reject.INSUFFICIENT_BALANCE)
 INSUFFICIENT_LIQUIDITY = int(Reject.INSUFFICIENT_LIQUIDITY)
 LIMIT_NOT_MET = int(Reject.LIMIT_NOT_MET)
-CAP_EXCEEDED = int(Reject.CAP_EXCEEDED)
-UNHEALTHY = int(Reject.UNHEALTHY)
 IS_HEALTHY = int(Reject.HEALTHY)
 LEAVES_DUST = int(Reject.LEAVES_DUST)
 NO_DEBT = int(Reject.NO_DEBT)
 NO_COLLATERAL = int(Reject.NO_COLLATERAL)
-NOT_OWNER = int(Reject.NOT_OWNER)
 FLASH_NOT_REPAID = int(Reject.FLASH_NOT_REPAID)
 PAUSED = int(Reject.PAUSED)
 NOT_COLLATERAL = int(Reject.NOT_COLLATERAL)
+CAP_EXCEEDED = int(Reject.CAP_EXCEEDED)
+ISOLATED = int(Reject.ISOLATED)
+OTHER_MODE = int(Reject.OTHER_MODE)
+NOT_OWNER = int(Reject.NOT_OWNER)
+UNHEALTHY = int(Reject.UNHEALTHY)
+BAD_AMOUNT = int(Reject.BAD_AMOUNT)
+SET_MODE = int(Verb.SET_MODE)
+OTHER_DEBT = int(Reject.OTHER_DEBT)
 
 SUPPLY = int(Verb.SUPPLY)
-WITHDRAW = int(Verb.WITHDRAW)
 BORROW = int(Verb.BORROW)
 REPAY = int(Verb.REPAY)
 LIQUIDATE = int(Verb.LIQUIDATE)
@@ -95,7 +95,10 @@ def accrue(state: PooledState, balances: F64, custody: int, seconds: float) -> N
                 continue
             old_debt = scaled_debt * reserve["borrow_index"]
             old_index = reserve["liquidity_index"]
-            reserve["borrow_index"] *= compounded_interest(reserve["borrow_rate"], seconds)
+            if state.market[w]["binomial"] == 0.0:
+                reserve["borrow_index"] *= compounded_interest(reserve["borrow_rate"], seconds)
+            else:
+                reserve["borrow_index"] *= binomial_interest(reserve["borrow_rate"], seconds)
             reserve["liquidity_index"] *= linear_interest(reserve["liquidity_rate"], seconds)
             interest = scaled_debt * reserve["borrow_index"] - old_debt
             growth = reserve["liquidity_index"] - old_index
@@ -107,197 +110,6 @@ def accrue(state: PooledState, balances: F64, custody: int, seconds: float) -> N
             reserve["supplier_interest"] += to_suppliers
             reserve["reserve_income"] += to_treasury + on_treasury
         refresh_rates(state, balances, w, custody)
-
-
-@kernel
-def supply(
-    state: PooledState,
-    balances: F64,
-    custody: int,
-    w: int,
-    account: int,
-    p: int,
-    asset: int,
-    amount: float,
-    limit: float,
-) -> tuple[int, float]:
-    """Hand tokens in on behalf of any position; returns code and tokens moved."""
-    reserve = state.reserves[w, asset]
-    if reserve["frozen"] != 0.0:
-        return PAUSED, 0.0
-    index = reserve["liquidity_index"]
-    scaled = reserve["total_collateral"] + reserve["treasury"]
-    room = reserve["supply_cap"] - scaled * index
-    held = balances[w, account, asset]
-    if np.isinf(amount):
-        amount = min(held, max(room, 0.0))
-        if amount <= 0.0:
-            return CAP_EXCEEDED if held > 0.0 else INSUFFICIENT_BALANCE, 0.0
-    if amount > room * (1.0 + TIE):
-        return CAP_EXCEEDED, 0.0
-    if amount < limit:
-        return LIMIT_NOT_MET, 0.0
-    if not transfer(balances, w, account, custody, asset, amount):
-        return INSUFFICIENT_BALANCE, 0.0
-    state.collateral[w, p, asset] += amount / index
-    reserve["total_collateral"] += amount / index
-    return OK, amount
-
-
-@kernel
-def take_collateral(state: PooledState, w: int, p: int, asset: int, scaled: float) -> None:
-    """Lower a position's scaled supply; what rounding would leave is taken too."""
-    reserve = state.reserves[w, asset]
-    held = state.collateral[w, p, asset]
-    if scaled >= held * HEALTHY:
-        scaled = held
-    state.collateral[w, p, asset] = held - scaled
-    reserve["total_collateral"] = max(reserve["total_collateral"] - scaled, 0.0)
-
-
-@kernel
-def take_debt(state: PooledState, w: int, p: int, asset: int, scaled: float) -> None:
-    """Lower a position's scaled debt; what rounding would leave is taken too."""
-    reserve = state.reserves[w, asset]
-    owed = state.debt[w, p, asset]
-    if scaled >= owed * HEALTHY:
-        scaled = owed
-    state.debt[w, p, asset] = owed - scaled
-    reserve["total_debt"] = max(reserve["total_debt"] - scaled, 0.0)
-
-
-@kernel
-def withdrawable(state: PooledState, prices: F64, w: int, p: int, asset: int) -> float:
-    """Most tokens of a reserve that may leave a position without making it unhealthy; or inf.
-
-    Without debt, or for supply that is no collateral, there is no bound. With debt, collateral of
-    zero LTV must leave before any other (the contract's rule): then the bound is 0.
-    """
-    reserve = state.reserves[w, asset]
-    _, weighted, _, debt = position_values(state, prices, w, p)
-    threshold = reserve["liquidation_threshold"]
-    if debt <= 0.0 or threshold <= 0.0:
-        return np.inf
-    if reserve["ltv"] > 0.0:
-        for a in range(prices.shape[1]):
-            other = state.reserves[w, a]
-            counts = other["liquidation_threshold"] > 0.0 and state.collateral[w, p, a] > 0.0
-            if counts and other["ltv"] <= 0.0:
-                return 0.0
-    room = (weighted - debt) / (float(prices[w, asset]) * threshold)
-    return room if room > 0.0 else 0.0
-
-
-@kernel
-def withdraw(
-    state: PooledState,
-    balances: F64,
-    prices: F64,
-    custody: int,
-    w: int,
-    account: int,
-    p: int,
-    asset: int,
-    amount: float,
-    limit: float,
-) -> tuple[int, float]:
-    """Take supply back; the position must stay healthy. Returns code and tokens moved."""
-    if state.owner[p] != account:
-        return NOT_OWNER, 0.0
-    index = state.reserves[w, asset]["liquidity_index"]
-    held = state.collateral[w, p, asset] * index
-    if held <= 0.0:
-        return NO_COLLATERAL, 0.0
-    cash = balances[w, custody, asset]
-    room = withdrawable(state, prices, w, p, asset)
-    if np.isinf(amount):
-        amount = min(min(held, cash), room)
-        if amount <= 0.0:
-            return UNHEALTHY if room <= 0.0 else INSUFFICIENT_LIQUIDITY, 0.0
-    if amount > held * (1.0 + TIE):
-        return INSUFFICIENT_BALANCE, 0.0
-    amount = min(amount, held)
-    if amount > room * (1.0 + TIE):
-        return UNHEALTHY, 0.0
-    if amount < limit:
-        return LIMIT_NOT_MET, 0.0
-    if not transfer(balances, w, custody, account, asset, amount):
-        return INSUFFICIENT_LIQUIDITY, 0.0
-    take_collateral(state, w, p, asset, amount / index)
-    return OK, amount
-
-
-@kernel
-def borrow(
-    state: PooledState,
-    balances: F64,
-    prices: F64,
-    custody: int,
-    w: int,
-    account: int,
-    p: int,
-    asset: int,
-    amount: float,
-    limit: float,
-) -> tuple[int, float]:
-    """Lend tokens against a position, up to its loan-to-value. Returns code and tokens moved."""
-    reserve = state.reserves[w, asset]
-    if reserve["frozen"] != 0.0:
-        return PAUSED, 0.0
-    if state.owner[p] != account:
-        return NOT_OWNER, 0.0
-    _, weighted, power, debt = position_values(state, prices, w, p)
-    index = reserve["borrow_index"]
-    room = (power - debt) / prices[w, asset]
-    if weighted < debt * HEALTHY or room <= 0.0:
-        return UNHEALTHY, 0.0
-    cap_room = reserve["borrow_cap"] - reserve["total_debt"] * index
-    cash = balances[w, custody, asset]
-    if np.isinf(amount):
-        amount = min(min(room, cash), cap_room)
-        if amount <= 0.0:
-            return CAP_EXCEEDED if cap_room <= 0.0 else INSUFFICIENT_LIQUIDITY, 0.0
-    if amount > cap_room * (1.0 + TIE):
-        return CAP_EXCEEDED, 0.0
-    if amount > room * (1.0 + TIE):
-        return UNHEALTHY, 0.0
-    if amount < limit:
-        return LIMIT_NOT_MET, 0.0
-    if not transfer(balances, w, custody, account, asset, amount):
-        return INSUFFICIENT_LIQUIDITY, 0.0
-    state.debt[w, p, asset] += amount / index
-    reserve["total_debt"] += amount / index
-    return OK, amount
-
-
-@kernel
-def repay(
-    state: PooledState,
-    balances: F64,
-    custody: int,
-    w: int,
-    account: int,
-    p: int,
-    asset: int,
-    amount: float,
-    limit: float,
-) -> tuple[int, float]:
-    """Pay debt back on behalf of any position, at most what it owes. Code and tokens moved."""
-    index = state.reserves[w, asset]["borrow_index"]
-    owed = state.debt[w, p, asset] * index
-    if owed <= 0.0:
-        return NO_DEBT, 0.0
-    if np.isinf(amount):
-        amount = min(owed, balances[w, account, asset])
-        if amount <= 0.0:
-            return INSUFFICIENT_BALANCE, 0.0
-    amount = min(amount, owed)
-    if amount < limit:
-        return LIMIT_NOT_MET, 0.0
-    if not transfer(balances, w, account, custody, asset, amount):
-        return INSUFFICIENT_BALANCE, 0.0
-    take_debt(state, w, p, asset, amount / index)
-    return OK, amount
 
 
 @inlined
@@ -358,7 +170,7 @@ def quote_valued(
         debt_price,
         min(amount, most),
         held,
-        reserve["liquidation_bonus"],
+        bonus_of(state, w, p, asset),
         reserve["protocol_fee"],
     )
     seized = to_liquidator + fee
@@ -371,6 +183,123 @@ def quote_valued(
     ):
         return LEAVES_DUST, 0.0, 0.0, 0.0
     return OK, repaid, to_liquidator, fee
+
+
+@inlined
+def isolated_collateral(state: PooledState, w: int, p: int) -> int:
+    """Asset of a position's collateral that must stand alone; -1 without any."""
+    for a in range(state.reserves.shape[1]):
+        if state.reserves[w, a]["isolated"] != 0.0 and state.collateral[w, p, a] > 0.0:
+            return a
+    return -1
+
+
+@inlined
+def release(state: PooledState, w: int, p: int, amount: float) -> None:
+    """Take a repayment off the debt that an isolated collateral backs."""
+    a = isolated_collateral(state, w, p)
+    if a >= 0:
+        reserve = state.reserves[w, a]
+        reserve["isolated_debt"] = max(reserve["isolated_debt"] - amount, 0.0)
+
+
+@inlined
+def admit_supply(state: PooledState, w: int, p: int, asset: int) -> int:
+    """Refuse collateral beside isolated collateral, and the other way round.
+
+    The contract takes it as supply that is no collateral; here all supply is.
+    """
+    reserve = state.reserves[w, asset]
+    if reserve["liquidation_threshold"] <= 0.0:
+        return OK
+    for a in range(state.reserves.shape[1]):
+        other = state.reserves[w, a]
+        alone = other["isolated"] != 0.0 or reserve["isolated"] != 0.0
+        held = a != asset and state.collateral[w, p, a] > 0.0
+        if alone and held and other["liquidation_threshold"] > 0.0:
+            return ISOLATED
+    return OK
+
+
+@inlined
+def admit_debt(state: PooledState, w: int, p: int, asset: int) -> int:
+    """Refuse debt beside siloed debt, and debt that isolated collateral may not back."""
+    reserve = state.reserves[w, asset]
+    for a in range(state.reserves.shape[1]):
+        siloed = state.reserves[w, a]["siloed"] != 0.0 or reserve["siloed"] != 0.0
+        if siloed and a != asset and state.debt[w, p, a] > 0.0:
+            return OTHER_DEBT
+    mode = mode_of(state, w, p)
+    if mode >= 0 and state.modes[mode, asset, BORROWABLE] == 0.0:
+        return OTHER_MODE
+    alone = isolated_collateral(state, w, p)
+    if alone >= 0 and reserve["borrowable_in_isolation"] == 0.0:
+        return ISOLATED
+    return OK
+
+
+@kernel
+def set_mode(state: PooledState, prices: F64, w: int, account: int, p: int, category: float) -> int:
+    """Put a position into a category, from 1, or out of all (0), if its debts allow it."""
+    if p < 0 or p >= state.owner.shape[0]:
+        return BAD_TARGET
+    if state.owner[p] != account:
+        return NOT_OWNER
+    n_modes = state.modes.shape[0]
+    if not (0.0 <= category <= n_modes and category == np.floor(category)) or n_modes == 0:
+        return BAD_AMOUNT
+    chosen, present = int(category), state.mode[w, p]
+    for a in range(state.modes.shape[1]):
+        owed = state.debt[w, p, a] > 0.0
+        if owed and chosen > 0 and state.modes[chosen - 1, a, BORROWABLE] == 0.0:
+            return OTHER_MODE
+    state.mode[w, p] = chosen
+    _, weighted, _, debt = position_values(state, prices, w, p)
+    if weighted < debt * HEALTHY:
+        state.mode[w, p] = present
+        return UNHEALTHY
+    return OK
+
+
+@inlined
+def below_ceiling(state: PooledState, w: int, p: int, amount: float) -> tuple[int, float]:
+    """Trim a loan to the ceiling where all was asked for; refuse what exceeds it."""
+    alone = isolated_collateral(state, w, p)
+    if alone < 0:
+        return OK, amount
+    room = state.reserves[w, alone]["debt_ceiling"] - state.reserves[w, alone]["isolated_debt"]
+    if np.isinf(amount):
+        return (OK, room) if room > 0.0 else (CAP_EXCEEDED, 0.0)
+    return (CAP_EXCEEDED, 0.0) if amount > room * (1.0 + TIE) else (OK, amount)
+
+
+@kernel
+def restricted(
+    state: PooledState, balances: F64, prices: F64, custody: int, w: int, verb: int, account: int,
+    p: int, asset: int, amount: float, limit: float,
+) -> tuple[int, float]:  # fmt: skip
+    """Supply, withdraw, borrow or repay under the rules of isolation and silos."""
+    if p < 0 or p >= state.owner.shape[0]:
+        return BAD_TARGET, 0.0
+    code = OK
+    if verb == SUPPLY:
+        code = admit_supply(state, w, p, asset)
+    elif verb == BORROW:
+        code = admit_debt(state, w, p, asset)
+        if code == OK:
+            code, amount = below_ceiling(state, w, p, amount)
+    if code != OK:
+        return code, 0.0
+    code, moved = move(
+        state, balances, prices, custody, w, verb, account, p, asset, amount, limit, False
+    )
+    if code == OK and verb == BORROW:
+        alone = isolated_collateral(state, w, p)
+        if alone >= 0:
+            state.reserves[w, alone]["isolated_debt"] += moved
+    elif code == OK and verb == REPAY:
+        release(state, w, p, moved)
+    return code, moved
 
 
 @kernel
@@ -424,13 +353,14 @@ def liquidate(
     transfer(balances, w, account, custody, asset_2, repaid)
     transfer(balances, w, custody, account, asset, to_liquidator)
     index = reserve["liquidity_index"]
+    release(state, w, p, repaid)
     take_collateral(state, w, p, asset, (to_liquidator + fee) / index)
     take_debt(state, w, p, asset_2, repaid / state.reserves[w, asset_2]["borrow_index"])
     reserve["treasury"] += fee / index
     reserve["fee_income"] += fee
     bad_debt = 0.0
     collateral_usd, _, _, debt_usd = position_values(state, prices, w, p)
-    if debt_usd > 0.0 and collateral_usd < NOTHING_USD:
+    if debt_usd > 0.0 and collateral_usd < NOTHING_USD and state.market[w]["book_deficit"] != 0.0:
         bad_debt = write_off(state, prices, w, p)
     return OK, repaid, to_liquidator, fee, bad_debt
 
@@ -489,15 +419,14 @@ def perform(
     alone: bool,
 ) -> tuple[int, float, float, float, float]:
     """Check what all verbs have in common and dispatch; returns code and results."""
+    if verb == SET_MODE:
+        code = set_mode(state, prices, w, account, p, amount)
+        return code, amount if code == OK else 0.0, 0.0, 0.0, 0.0
     if verb < SUPPLY or verb > FLASH_REPAY:
         return UNKNOWN_VERB, 0.0, 0.0, 0.0, 0.0
-    n_assets = prices.shape[1]
-    if asset < 0 or asset >= n_assets or state.reserves[w, asset]["listed"] == 0.0:
-        return BAD_ASSET, 0.0, 0.0, 0.0, 0.0
-    if not amount > 0.0:
-        return BAD_AMOUNT, 0.0, 0.0, 0.0, 0.0
-    if state.reserves[w, asset]["paused"] != 0.0:
-        return PAUSED, 0.0, 0.0, 0.0, 0.0
+    code = admit(state, w, asset, amount)
+    if code != OK:
+        return code, 0.0, 0.0, 0.0, 0.0
     moved, premium = 0.0, 0.0
     if verb >= FLASH_BORROW:
         if alone:
@@ -506,24 +435,18 @@ def perform(
             state, balances, custody, w, account, asset, amount, verb == FLASH_REPAY
         )
         return code, moved, premium, 0.0, 0.0
-    if p < 0 or p >= state.owner.shape[0]:
-        return BAD_TARGET, 0.0, 0.0, 0.0, 0.0
     if verb == LIQUIDATE:
+        if p < 0 or p >= state.owner.shape[0]:
+            return BAD_TARGET, 0.0, 0.0, 0.0, 0.0
+        n_assets = prices.shape[1]
         if asset_2 < 0 or asset_2 >= n_assets or state.reserves[w, asset_2]["listed"] == 0.0:
             return BAD_ASSET, 0.0, 0.0, 0.0, 0.0
         return liquidate(
             state, balances, prices, custody, w, account, p, asset, asset_2, amount, limit
         )
-    if verb == SUPPLY:
-        code, moved = supply(state, balances, custody, w, account, p, asset, amount, limit)
-    elif verb == WITHDRAW:
-        code, moved = withdraw(
-            state, balances, prices, custody, w, account, p, asset, amount, limit
-        )
-    elif verb == BORROW:
-        code, moved = borrow(state, balances, prices, custody, w, account, p, asset, amount, limit)
-    else:
-        code, moved = repay(state, balances, custody, w, account, p, asset, amount, limit)
+    code, moved = restricted(
+        state, balances, prices, custody, w, verb, account, p, asset, amount, limit
+    )
     return code, moved, 0.0, 0.0, 0.0
 
 
@@ -562,11 +485,7 @@ def execute(
                 row["limit"],
                 row["bundle"] == 0,
             )
-            row["code"] = code
-            row["r0"] = r0
-            row["r1"] = r1
-            row["r2"] = r2
-            row["r3"] = r3
+            write_outcome(row, code, r0, r1, r2, r3)
             if code == OK:
                 done += 1
                 if 0 <= p < state.owner.shape[0]:

@@ -1,5 +1,7 @@
 """What the contract tests share: every YAML under conf/, and models that hold the part."""
 
+import importlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +47,20 @@ def data(request):
     return overrides
 
 
+def is_vaults(kind):
+    """Whether a lending market is one of vaults, which the agents of the study cannot use."""
+    return kind.__module__.startswith(
+        ("sim.lending.maker", "sim.lending.liquity", "sim.lending.crvusd")
+    )
+
+
+def locate(group, name):
+    """Class that a file makes."""
+    target = re.search(r"^_target_: (\S+)", (CONF / group / f"{name}.yaml").read_text(), re.M)[1]
+    module, _, kind = target.rpartition(".")
+    return getattr(importlib.import_module(module), kind)
+
+
 SMALL = ("book.n_positions=200", "hours=1.5", "check_every=1")
 
 
@@ -52,11 +68,14 @@ SMALL = ("book.n_positions=200", "hours=1.5", "check_every=1")
 def study(compose, data):
     """Factory: a small study that chooses one file of one group."""
 
-    def build(group, name, *overrides):
+    def build(group, name, *overrides, mounted=False):
+        """Compose; `mounted`: a market of vaults stands beside the study's own market."""
         chosen = [*SMALL, *data(group, name)]
         if group == "background" and name == "replay":
             chosen.append("start='2020-03-12T00:00'")
-        if group != "agent":
+        if group == "lending" and mounted and is_vaults(locate(group, name)):
+            chosen.append(f"+lending@pools.mine={name}")
+        elif group != "agent":
             target = {"pool": "pool@pools.mine"}.get(group, group)
             chosen.append(f"{'+' if group in ('pool', 'crowd') else ''}{target}={name}")
         if (group, name) == ("book", "file"):
@@ -79,7 +98,8 @@ def sensible(rng, world, account, row):
     lending = world.venues["lending"]
     if venue.RESULTS:
         row["verb"] = rng.choice(list(venue.RESULTS))
-    row["target"] = rng.choice(np.flatnonzero(lending.state.owner == account))
+    owner = getattr(getattr(venue, "state", None), "owner", lending.state.owner)
+    row["target"] = rng.choice(np.flatnonzero(owner == account))
     pair = getattr(getattr(venue, "state", None), "assets", np.arange(world.n_assets))
     row["asset"], row["asset_2"] = rng.permutation(pair)[:2]
     row["amount"] = rng.uniform(1.0, 1e4) / world.market_price[row["world"], row["asset"]]
@@ -160,6 +180,12 @@ def chaotic(make_model, scripted):
                 lent = np.zeros((1, world.n_assets))
                 lent[0, 2] = 2e5
                 world.venues["lending"].add_positions(agent.account, lent, 0.0 * lent)
+            for venue in world.venues.values():
+                if is_vaults(type(venue)):
+                    collateral, debt = np.zeros((4, world.n_assets)), np.zeros((4, world.n_assets))
+                    collateral[:, world.asset_index(venue.params.collateral)] = 50.0
+                    debt[:2, world.asset_index(venue.params.stable)] = 6e4
+                    venue.add_positions(agent.account, collateral, debt)
 
         holdings = dict.fromkeys(config["assets"], 1e5)
         chaos = scripted(lambda agent, _: agent.next, holdings, enroll)

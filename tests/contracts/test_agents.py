@@ -7,6 +7,11 @@ from experiments.build import parts
 from sim.actions import ROW, ROW_RULES, Verb
 
 BLOCKS = 70
+VAULTS = {  # the market that they need
+    "flip_keeper": "maker_flip",
+    "clip_keeper": "maker_clip",
+    "trove_liquidator": "liquity",
+}
 SETTINGS = {"lenders": {"utilisation": 0.97, "interval_seconds": 900}}
 NEEDS = {"market_maker": ["market=order_book"]}  # an agent that lives on one market only
 
@@ -55,6 +60,26 @@ def grouped(rows):
     return (np.diff(rows["world"]) < 0).sum() <= 1
 
 
+def needs(agent):
+    """Overrides that give an agent the market that it lives on."""
+    if agent in VAULTS:
+        return [f"+lending@pools.vaults={VAULTS[agent]}", "cast.mine.market=vaults"]
+    return NEEDS.get(agent, [])
+
+
+def vault_owner(agent, scripted):
+    """Owners of vaults, where the agent is one that waits for these."""
+
+    def enroll(owner, world):
+        collateral, debt = np.zeros((20, world.n_assets)), np.zeros((20, world.n_assets))
+        gem, stable = world.asset_index("WETH"), world.asset_index("DAI")
+        collateral[:, gem] = np.linspace(10.0, 200.0, 20)
+        debt[:, stable] = collateral[:, gem] * world.fundamental[0, gem] / 1.6
+        world.venues["vaults"].add_positions(owner.account, collateral, debt)
+
+    return {"vault_owner": scripted(enrolls=enroll)} if agent in VAULTS else {}
+
+
 def play(model, label):
     """Ask every agent by itself; return how many rows each of them sent."""
     world, sent = model.world, dict.fromkeys(model.members, 0)
@@ -72,9 +97,9 @@ def play(model, label):
     return sent
 
 
-def test_an_agent_decides_well_formed_rows(agent, study, make_model):
-    overrides = [f"+agent@cast.mine={agent}", "scenarios.crash.start_hours=0.2",
-                 "scenarios.crash.duration_hours=0.6", *NEEDS.get(agent, [])]  # fmt: skip
+def test_an_agent_decides_well_formed_rows(agent, study, make_model, scripted):
+    overrides = [f"+agent@cast.mine={agent}", *needs(agent), "scenarios.crash.start_hours=0.2",
+                 "scenarios.crash.duration_hours=0.6"]  # fmt: skip
     config = study("cast", "default", *overrides)
     config["cast"]["mine"].update(SETTINGS.get(agent, {}))
     if agent == "lenders":
@@ -83,7 +108,7 @@ def test_an_agent_decides_well_formed_rows(agent, study, make_model):
         mine = config["cast"].pop("mine")
         mine["book"]["seed"] = 3
         config["cast"] = {"mine": mine, **config["cast"]}
-    model = make_model(config, 0, 2)
+    model = make_model(config, 0, 2, extra=vault_owner(agent, scripted))
     sent = play(model, f"conf/agent/{agent}.yaml in cast")
     assert sent["mine"] > 0, (
         f"conf/agent/{agent}.yaml does nothing in a crash by 40%: say in SETTINGS what makes it act"
@@ -91,11 +116,11 @@ def test_an_agent_decides_well_formed_rows(agent, study, make_model):
     model.close()
 
 
-def test_an_agent_replays_after_reset_and_restore(agent, study, make_model):
-    overrides = ["scenarios.crash.start_hours=0.1", "scenarios.crash.duration_hours=0.3"]
-    if agent in NEEDS:
-        overrides += [*NEEDS[agent], f"+agent@cast.mine={agent}"]
-    model = make_model(study("cast", "default", *overrides), 0, 2)
+def test_an_agent_replays_after_reset_and_restore(agent, study, make_model, scripted):
+    own = [f"+agent@cast.mine={agent}", *needs(agent)] if needs(agent) else []
+    overrides = [*own, "scenarios.crash.start_hours=0.1", "scenarios.crash.duration_hours=0.3"]
+    config, extra = study("cast", "default", *overrides), vault_owner(agent, scripted)
+    model = make_model(config, 0, 2, extra=extra)
 
     def decisions(n):
         found = []

@@ -44,7 +44,7 @@ def held(chaotic, study):
     """Factory: model and chaos agent of a study that holds one file, and a label for messages."""
 
     def build(group, name):
-        return *chaotic(study(group, name)), f"conf/{group}/{name}.yaml"
+        return *chaotic(study(group, name, mounted=True)), f"conf/{group}/{name}.yaml"
 
     return build
 

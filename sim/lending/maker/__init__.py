@@ -1,0 +1,1 @@
+"""Maker: vaults, and the English (Flip) and Dutch (Clip) auctions that liquidate them."""
