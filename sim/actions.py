@@ -127,8 +127,8 @@ class Reject(IntEnum):
     BELOW_MINIMUM = 52  # a debt smaller than the market takes
     NOT_FOR_SALE = 53  # the protocol has reserves enough, or nothing of it
     OTHER_DEBT = 54  # an account may owe one asset only, or none beside its supply
-    OTHER_MODE = 56  # a debt that the position's category does not allow
     ISOLATED = 55  # the collateral must stand alone, or may not back this debt
+    OTHER_MODE = 56  # a debt that the position's category does not allow
 
 
 def new_rows(n: int) -> Rows:

@@ -62,10 +62,15 @@ class Dask(Engine):
         whole = False
         try:
             for future in self._distributed.as_completed(futures):
-                if future.status == "finished":
-                    yield future.result()
-                else:
+                if future.status != "finished":
                     self.problem = _reason(future)
+                    continue
+                try:
+                    result = future.result()
+                except Exception as error:  # its worker died before it was fetched
+                    self.problem = in_short(error)
+                    continue
+                yield result
             whole = True
         finally:
             if not whole:
