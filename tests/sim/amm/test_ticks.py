@@ -47,9 +47,10 @@ def test_amounts_of_two_halves_are_those_of_the_whole(liquidity, low, width):
 
 
 def test_kernels_run_as_plain_python(plain):
+    ticks = (-887272, -60, 0, 1, 123456, MAX_TICK)
+    steps = ((1.0, 0.99, 0.01, True, 1e3, 1.0, 0.003, False, 0.0, 0.0),
+             (1.0, 1.01, 0.01, False, 1e3, 100.0, 0.003, True, 0.0, 0.0))  # fmt: skip
+    fast = [root_at_tick(tick) for tick in ticks], [module.swap_step(*step) for step in steps]
     with plain(module):
-        for tick in (-887272, -60, 0, 1, 123456, MAX_TICK):
-            assert module.root_at_tick(tick) == root_at_tick(tick)
-        for args in ((1.0, 0.99, 0.01, True, 1e3, 1.0, 0.003, False, 0.0, 0.0),
-                     (1.0, 1.01, 0.01, False, 1e3, 100.0, 0.003, True, 0.0, 0.0)):  # fmt: skip
-            assert module.swap_step(*args) == uniswap_v3.swap_step(*args)
+        slow = [module.root_at_tick(tick) for tick in ticks]
+        assert (slow, [module.swap_step(*step) for step in steps]) == fast
