@@ -10,7 +10,8 @@ the dust rule of the chain's integers. The oracle's price is in USD; the stable 
 Invariants: custody of collateral is what lies in the bands and beside them; custody of the stable
 token is what lies in the bands and the treasury; a loan is opened or moved only where its health
 would be positive; a rejected row changes nothing. Debt is never written off: what collateral does
-not cover stands (`backlog`). (curvefi/curve-stablecoin `Controller.vy`, vyper 0.3.10.)
+not cover stands in `debts` while `health` is under zero. (curvefi/curve-stablecoin `Controller.vy`,
+vyper 0.3.10.)
 """
 
 import math

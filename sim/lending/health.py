@@ -37,15 +37,6 @@ def position_values(
     return collateral, weighted, power, debt
 
 
-@inlined
-def position_health(state: PooledState, prices: F64, w: int, position: int) -> float:
-    """Health factor of one position; inf without debt."""
-    _, weighted, _, debt = position_values(state, prices, w, position)
-    if debt <= 0.0:
-        return np.inf
-    return weighted / debt
-
-
 @kernel
 def fill_weights(state: PooledState, prices: F64, w: int, weights: Rows) -> None:
     """Set USD that a scaled unit adds to threshold-weighted collateral and to debt, one world.
