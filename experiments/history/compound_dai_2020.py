@@ -41,7 +41,7 @@ class DaiBook(BookSource):
 
     dai_debt: float = 1.3e9  # DAI owed in all
     largest_debt: float = 9.2e7  # DAI owed by the largest position that was hit
-    largest_dai: float = 5.0e7  # DAI among its collateral; the rest is USDC
+    largest_dai: float = 6.5e7  # DAI among its collateral; the rest is USDC
     loop_health: float = 1.05  # its health factor, and that of positions with DAI alone
     other_debt: float = 2.4e8  # DAI owed against other assets
     n_loops: int = 200  # positions with DAI alone; sizes follow a Zipf law
@@ -187,5 +187,4 @@ def measured(calls: "pd.DataFrame") -> dict[str, float]:
         "two_largest_share": float(by_borrower.iloc[-2:].sum() / repaid) if repaid else np.nan,
         "median_loss": float(loss.median()) if len(calls) else np.nan,
         "n_calls": float(len(calls)),
-        "hit_largest": float(LARGEST in by_borrower.index),
     }
