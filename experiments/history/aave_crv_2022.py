@@ -89,8 +89,7 @@ class AaveCrvNovember2022(Event):
         })  # fmt: skip
         bonus = float(config["lending"]["params"]["reserves"]["USDC"]["liquidation_bonus"])
         rows = [
-            {"world": w, **measured(calls[calls.world == w], bonus)}
-            for w in model.world.world_ids
+            {"world": w, **measured(calls[calls.world == w], bonus)} for w in model.world.world_ids
         ]
         worlds = pd.DataFrame(rows).assign(**watch.outcome())
         columns = ["world", "step", "time", "price_CRV", "fundamental_CRV", "oracle_CRV"]

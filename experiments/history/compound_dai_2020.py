@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from experiments.report.charts import Chart
 
 LARGEST = 0  # place of the largest position that was hit
+BACKING = {"WETH": 0.6, "WBTC": 0.15, "USDC": 0.25}  # collateral of the others, unless stated
 INCENTIVE = 0.08
 
 
@@ -64,7 +65,7 @@ class DaiBook(BookSource):
         dai, usdc = names.index("DAI"), names.index("USDC")
         others = SyntheticBook(
             total_debt_usd=self.other_debt * float(prices[dai]), debt_mix={"DAI": 1.0},
-            multi_debt_share=0.0, seed=self.seed, **self.others,
+            multi_debt_share=0.0, seed=self.seed, **{"collateral_mix": BACKING, **self.others},
         ).draw(assets, prices, thresholds, ltv)  # fmt: skip
         sizes = 1.0 / np.arange(1, self.n_loops + 1)
         loops = (self.dai_debt - self.largest_debt - self.other_debt) * sizes / sizes.sum()
@@ -139,9 +140,7 @@ class CompoundNovember2020(Event):
         return charts(tables, self.documented)
 
 
-def _run(
-    config: Mapping[str, Any], seed: int, first: int, stop: int
-) -> "dict[str, pd.DataFrame]":
+def _run(config: Mapping[str, Any], seed: int, first: int, stop: int) -> "dict[str, pd.DataFrame]":
     import pandas as pd
 
     model = build_model(config, seed, first, stop)

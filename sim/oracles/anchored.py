@@ -154,8 +154,9 @@ class AnchoredOracle(Oracle):
         self.observe()
         world = self.world
         if world.step % self.every == 0:
+            factor = self.factor(world.step * world.block_seconds / 3_600.0)
             post(
-                self.history, self.observed, self.factor(world.step * world.block_seconds / 3_600.0),
+                self.history, self.observed, factor,
                 self.fixed, world.inputs["oracle_halted"], self.blocks, int(world.step),
                 float(self.params.tolerance), self.price,
             )  # fmt: skip
