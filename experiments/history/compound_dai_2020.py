@@ -181,6 +181,7 @@ def measured(calls: "pd.DataFrame") -> dict[str, float]:
     return {
         "liquidated_dai": repaid,
         "penalty_dai": INCENTIVE * repaid,
+        "others_dai": repaid - float(by_borrower.iloc[-1]) if repaid else 0.0,
         "largest_dai": float(calls.repaid_dai.max()) if len(calls) else 0.0,
         "n_borrowers": float(len(by_borrower)),
         "two_largest_share": float(by_borrower.iloc[-2:].sum() / repaid) if repaid else np.nan,

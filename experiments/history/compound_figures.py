@@ -104,7 +104,7 @@ def _health() -> Chart:
     prices = np.linspace(1.0, 1.3, 61)
     data = [
         line(
-            prices, 1.05 * (share + (1.0 - share) * prices[0] / prices),
+            prices.tolist(), 1.05 * (share + (1.0 - share) * prices[0] / prices),
             f"{share:.0%} DAI", colour, hovertemplate="%{y:.3f}",
         )
         for share, colour in ((1.0, AMBER), (0.5, RED), (0.0, PURPLE))

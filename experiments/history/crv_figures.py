@@ -137,7 +137,7 @@ def _frontier(worlds: "pd.DataFrame", known: "Mapping[str, Documented]") -> Char
             "type": "scatter", "mode": "markers", "name": "worlds", "x": hit.mean_price.tolist(),
             "y": hit.bad_debt_crv.tolist(), "marker": {"color": BLUE, "size": 6, "opacity": 0.6},
         },
-        line(prices, left, "debt less collateral / ((1 + bonus) price)", TEAL),
+        line(prices.tolist(), left, "debt less collateral / ((1 + bonus) price)", TEAL),
     ]  # fmt: skip
     price, debt = known.get("mean_price"), known.get("bad_debt_crv")
     if price is not None and debt is not None:
@@ -148,8 +148,8 @@ def _frontier(worlds: "pd.DataFrame", known: "Mapping[str, Documented]") -> Char
     return Chart(
         key="frontier", title="Bad debt against the mean price of the repayments",
         caption="One number decides: 1% in the price at which 92 million CRV were bought back is "
-        "0.9 million CRV of bad debt. Worlds on the axis under the curve were healed before their "
-        "collateral was gone.",
+        "0.9 million CRV of bad debt. In worlds without any, the position "
+        "was healed before its collateral was gone.",
         data=data,
         layout=layout(axis("mean price, USD"), axis("CRV", exponentformat="B")),
     )  # fmt: skip

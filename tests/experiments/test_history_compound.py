@@ -134,6 +134,7 @@ def test_figures_of_four_calls() -> None:
     found = measured(calls)
     assert (found["liquidated_dai"], found["penalty_dai"]) == (100.0, 8.0)
     assert (found["largest_dai"], found["n_borrowers"]) == (50.0, 3.0)
+    assert found["others_dai"] == 50.0
     assert found["two_largest_share"] == pytest.approx(0.8)
     assert found["median_loss"] == pytest.approx(0.25)
     assert np.isnan(measured(calls[:0])["median_loss"])
