@@ -14,7 +14,8 @@ that `drift` is the expected return of the price for any block, not of the log p
     E[exp(Y / scale) | V] = exp(growth + V / 2 scale^2) (1 + lambda k) = exp(drift),
     k = exp(mu_y / scale + sigma_y^2 / 2 scale^2) / (1 - rho_j mu_v / scale) - 1
 
-A variance that the Euler step takes below 0 counts as 0 in the next one.
+A variance that the Euler step takes below 0 counts as 0 in the next one, and so does the volatility
+of that moment: with the estimates below on one day in 400.
 
 Several assets see the same jumps, at the same moments, each times its `multiple`; e_y and e_v of
 two assets have the given correlation.
