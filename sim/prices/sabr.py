@@ -40,7 +40,7 @@ from sim.prices.process import (
     initial_prices,
     loading_of,
     moving,
-    of,
+    one_asset,
     per_asset,
 )
 from sim.state import Arena
@@ -245,6 +245,6 @@ class Sabr(PriceProcess):
         """Make what fills whole paths of one asset."""
         check_length(n_steps, dt_seconds)
         name = asset_of(self.initial, asset, self.volatility)
-        level = of(self.volatility, name)
+        level = one_asset(self.volatility, name)
         terms = (float(self.initial[name]), level, self.terms_of([name], dt_seconds)[0])
         return PathFiller(fill_sabr, terms, streams.stream_key(seed, PATHS), n_steps, 2, 2)

@@ -52,7 +52,7 @@ from sim.prices.process import (
     initial_prices,
     loading_of,
     moving,
-    of,
+    one_asset,
     per_asset,
 )
 from sim.state import Arena
@@ -257,7 +257,7 @@ class Svcj(PriceProcess):
 
     def unit(self, asset: str) -> float:
         """Log return of one unit of the model."""
-        return of(self.multiple, asset) / self.scale
+        return one_asset(self.multiple, asset) / self.scale
 
     def mean_variance(self) -> float:
         """Stationary mean of V."""
@@ -278,7 +278,7 @@ class Svcj(PriceProcess):
         size = self.jump_mean * unit + 0.5 * (self.jump_volatility * unit) ** 2
         k = math.exp(size) / (1.0 - self.jump_leverage * self.variance_jump * unit) - 1.0
         chance = self.intensity * days
-        return of(self.drift, asset) * days * DAY / SECONDS_PER_YEAR - math.log1p(chance * k)
+        return one_asset(self.drift, asset) * days * DAY / SECONDS_PER_YEAR - math.log1p(chance * k)
 
     def moments(self, asset: str) -> dict[str, float]:
         """Closed-form stationary moments of a day's log return.
