@@ -44,8 +44,8 @@ def render(
     )
     it.section(
         "outcome", "Documented and simulated",
-        "No documented figure is an input: parameters, prices and populations come from before or "
-        "beside the outcome.",
+        "Nothing is fitted to the outcome: parameters, prices and populations come from before or "
+        "beside it, and where a published figure of the event is an input, the assumptions say so.",
         it.side_by_side(ratios(summary)), _figures(summary),
     )  # fmt: skip
     if drawn:
