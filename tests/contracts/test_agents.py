@@ -11,6 +11,7 @@ VAULTS = {  # the market that they need
     "flip_keeper": "maker_flip",
     "clip_keeper": "maker_clip",
     "trove_liquidator": "liquity",
+    "vault_owners": "maker_flip",
 }
 SETTINGS = {"lenders": {"utilisation": 0.97, "interval_seconds": 900}}
 NEEDS = {"market_maker": ["market=order_book"]}  # an agent that lives on one market only
