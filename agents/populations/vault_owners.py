@@ -213,4 +213,3 @@ class VaultOwners(MarketAgent):
             self.rows.room(len(self.vaults) * view.n_worlds),
         )  # fmt: skip
         return self.rows.take(n)
-

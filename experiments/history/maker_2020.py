@@ -156,9 +156,10 @@ def uncovered(market: MakerMarket) -> tuple[F64, F64]:
     """
     state, system = market.state, market.state.system
     live = state.auctions["live"] > 0.0
-    price = market.world.market_price[:, state.assets[0]] / market.world.market_price[
-        :, state.assets[1]
-    ]
+    price = (
+        market.world.market_price[:, state.assets[0]]
+        / market.world.market_price[:, state.assets[1]]
+    )
     worth = np.minimum(state.auctions["lot"] * price[:, None], state.auctions["tab"])
     if market.flip:
         worth = np.where(state.auctions["guy"] >= 0.0, 0.0, worth)

@@ -59,7 +59,7 @@ def charts_of(
     ids = np.sort(worlds["world"].to_numpy())
     each = [auctions[auctions["world"] == w] for w in ids]
     hourly = _Hourly(each, recorded, begin, n)
-    found = [
+    return [
         hourly.chart(
             "zero", "Auctions won for nothing, per hour of the last bid", zero_share,
             "Share of the auctions whose winning bid was under 1 DAI. Hours with fewer than "
@@ -85,7 +85,6 @@ def charts_of(
         ),
         _debt(series, begin),
     ]  # fmt: skip
-    return found
 
 
 def quantiles(rows: F64) -> F64:
@@ -104,15 +103,13 @@ class _Hourly:
         self, each: "list[pd.DataFrame]", recorded: "pd.DataFrame", begin: float, hours: int
     ) -> None:
         self.each, self.recorded, self.begin, self.hours = each, recorded, begin, hours
-        self.x = times(begin + 3600.0 * (np.arange(hours) + 0.5))
+        self.x = times(np.asarray(begin + 3600.0 * (np.arange(hours) + 0.5), np.float64))
 
     def chart(
         self, key: str, title: str, measure: Column, caption: str, y_title: str, *,
         least: int = 1, scale: float = 1.0, empty: float = np.nan, **more: Any,
     ) -> Chart:  # fmt: skip
-        rows = np.stack(
-            [by_hour(it, self.begin, self.hours, measure, least) for it in self.each]
-        )
+        rows = np.stack([by_hour(it, self.begin, self.hours, measure, least) for it in self.each])
         seen = scale * by_hour(self.recorded, self.begin, self.hours, measure, least)
         rows, seen = (np.where(np.isfinite(it), it, empty) for it in (rows, seen))
         known = charts.line(
@@ -165,15 +162,15 @@ def _unbacked(series: "pd.DataFrame", begin: float) -> Chart:
             "about 17:30 UTC), the line what was reported on the 14th."
         ),
         data=data,
-        layout=charts.layout(charts.axis(type="date"), charts.axis("million DAI", rangemode="tozero")),
+        layout=charts.layout(
+            charts.axis(type="date"), charts.axis("million DAI", rangemode="tozero")
+        ),
     )  # fmt: skip
 
 
 def _debt(series: "pd.DataFrame", begin: float) -> Chart:
     data, _ = _fan_of(series, "debt_dai", 1e-6)
-    data.append(
-        _said(SPOKEN["hour"], begin, SPOKEN["debt"] / 1e6, "said in the call of 12 March")
-    )
+    data.append(_said(SPOKEN["hour"], begin, SPOKEN["debt"] / 1e6, "said in the call of 12 March"))
     return Chart(
         key="debt", title="Debt of all vaults",
         caption=(
@@ -193,12 +190,14 @@ def _outline(values: F64, edges: F64, color: str, name: str, fill: float) -> Jso
         "type": "scatter", "mode": "lines", "x": charts.rounded(np.repeat(edges, 2)),
         "y": charts.rounded(np.concatenate([[0.0], np.repeat(share, 2), [0.0]])),
         "name": name, "line": {"color": color, "width": 2}, "fill": "tozeroy",
-        "fillcolor": charts.tint(color, fill), "hovertemplate": f"{name}: %{{y:.1%}}<extra></extra>",
+        "fillcolor": charts.tint(color, fill),
+        "hovertemplate": f"{name}: %{{y:.1%}}<extra></extra>",
     }  # fmt: skip
 
 
 def _discounts(each: "list[pd.DataFrame]", recorded: "pd.DataFrame") -> Chart:
-    simulated = [it["discount"][it["paid"] >= ZERO].to_numpy() for it in each]
+    bids = [it["discount"][it["paid"] >= ZERO].to_numpy() for it in each]
+    simulated = np.concatenate([np.zeros(0), *bids])
     seen = recorded["discount"][recorded["paid"] >= ZERO].to_numpy()
     return Chart(
         key="discounts", title="Discount of the winning bids that were not zero",
@@ -208,7 +207,7 @@ def _discounts(each: "list[pd.DataFrame]", recorded: "pd.DataFrame") -> Chart:
             "for a fifth and more is a fact that this model does not have."
         ),
         data=[
-            _outline(np.concatenate([np.zeros(0), *simulated]), EDGES, charts.BLUE, "simulated", 0.25),
+            _outline(simulated, EDGES, charts.BLUE, "simulated", 0.25),
             _outline(seen, EDGES, charts.INK, "recorded", 0.08),
         ],
         layout=charts.layout(
