@@ -112,13 +112,21 @@ class _Hourly:
         rows = np.stack([by_hour(it, self.begin, self.hours, measure, least) for it in self.each])
         seen = scale * by_hour(self.recorded, self.begin, self.hours, measure, least)
         rows, seen = (np.where(np.isfinite(it), it, empty) for it in (rows, seen))
+        low, mid, high = quantiles(rows)[[0, 2, 4]]
+        x = self.x
+        its: Json = {
+            "type": "scatter", "mode": "markers", "x": x, "y": charts.rounded(mid),
+            "name": "simulated, median and 5 to 95% of worlds",
+            "marker": {"color": charts.BLUE, "size": 7},
+            "error_y": {**charts.error_bars(low, mid, high), "color": charts.BLUE},
+            "hovertemplate": "simulated: %{y:.3~g}<extra></extra>",
+        }  # fmt: skip
         known = charts.line(
-            self.x, seen, "recorded", charts.INK, mode="lines+markers",
+            x, seen, "recorded", charts.INK, mode="lines+markers",
             hovertemplate="recorded: %{y:.3~g}<extra></extra>",
         )  # fmt: skip
         return Chart(
-            key=key, title=title, caption=caption,
-            data=[*charts.fan(self.x, quantiles(rows)), known],
+            key=key, title=title, caption=caption, data=[known, its],
             layout=charts.layout(charts.axis(type="date"), charts.axis(y_title, **more)),
         )  # fmt: skip
 

@@ -13,7 +13,6 @@ from sim.errors import ConfigError, InputError
 from sim.kernel import F64
 from sim.oracles.oracle import Oracle
 from sim.oracles.spot import publish
-from sim.prices.bars import utc
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -47,8 +46,8 @@ class RecordedOracle(Oracle):
         for asset, (times, _) in self.records.items():
             if times[0] > world.start:
                 raise ConfigError(
-                    f"{self.name}: the record of {asset} begins at {utc(float(times[0]))}, after "
-                    f"the run; move start"
+                    f"{self.name}: the record of {asset} must begin before the run, got "
+                    f"{times[0] - world.start:g} s after its start; move start"
                 )
         self._write()
 

@@ -114,9 +114,11 @@ def test_uncovered_debt_by_hand():
 
 
 def auctions(**columns):
-    base = {"time": [DAY + 1.0] * 4, "lot": [50.0, 50.0, 30.0, 20.0],
-            "paid": [0.0, 4e3, 1e-18, 2e3], "discount": [1.0, 0.2, 1.0, 0.1], "bids": [1.0, 3.0, 1.0, 1.0],
-            "gas": [300.0, 100.0, 200.0, 100.0], "due": [1.0] * 4}  # fmt: skip
+    base = {
+        "time": [DAY + 1.0] * 4, "lot": [50.0, 50.0, 30.0, 20.0], "paid": [0.0, 4e3, 1e-18, 2e3],
+        "discount": [1.0, 0.2, 1.0, 0.1], "bids": [1.0, 3.0, 1.0, 1.0],
+        "gas": [300.0, 100.0, 200.0, 100.0], "due": [1.0] * 4,
+    }  # fmt: skip
     return pd.DataFrame(base | columns)
 
 
