@@ -11,6 +11,7 @@ VAULTS = {  # the market that they need
     "flip_keeper": "maker_flip",
     "clip_keeper": "maker_clip",
     "trove_liquidator": "liquity",
+    "vault_owners": "maker_flip",
     "band_arbitrageur": "crvusd_weth",
     "loan_liquidator": "crvusd_weth",
 }
