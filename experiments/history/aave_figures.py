@@ -42,7 +42,8 @@ def all_charts(
 
 def hourly(rows: "pd.DataFrame") -> "F64":
     """Collateral seized in each hour of the day, USD (24,)."""
-    return np.bincount(rows.hour, weights=rows.collateral_usd, minlength=24)[:24]
+    usd = rows.collateral_usd.to_numpy(np.float64)
+    return np.asarray(np.bincount(rows.hour, weights=usd, minlength=24)[:24], np.float64)
 
 
 def by_hour(simulated: "pd.DataFrame", recorded: "pd.DataFrame", worlds: Any) -> Chart:
