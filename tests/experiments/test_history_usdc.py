@@ -115,7 +115,7 @@ def test_an_agent_that_names_no_such_pool_is_refused(data: str) -> None:
 
 def test_free_arbitrage_keeps_the_pool_at_the_exchange_and_slices_agree(data: str) -> None:
     small = composed(
-        data, "hours=13", "history.hours=13", "cast.arbitrageur.gas=1",
+        data, "hours=13", "cast.arbitrageur.gas=1",
         "cast.arbitrageur.min_profit_usd=0",
     )  # fmt: skip
     whole = simulate(small, 5, 0, 3)
@@ -128,7 +128,7 @@ def test_free_arbitrage_keeps_the_pool_at_the_exchange_and_slices_agree(data: st
 
 def test_recorded_providers_put_in_what_was_recorded(data: str) -> None:
     config = composed(
-        data, "hours=14", "history.hours=14", "pools.usdc_usdt.scale=1e-9", "check_every=30",
+        data, "hours=14", "pools.usdc_usdt.scale=1e-9", "check_every=30",
         "+cast.providers={_target_: experiments.history.usdc_2023.RecordedProviders,"
         f" data: '{data}', file: univ3_usdc_usdt_hourly}}",
     )  # fmt: skip
