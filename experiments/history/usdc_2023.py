@@ -7,12 +7,11 @@ pool holds is what the profile of before implies at the pool's tick: the record 
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from agents.agent import MarketAgent
-from agents.strategic.trader import Trader, gas_bid
 from agents.view import View
 from experiments.build import build_model
 from experiments.data import load_prices
@@ -22,26 +21,20 @@ from experiments.liquidity import Profile, observed_states, read_profile
 from experiments.tables import locate, unix_time
 from sim.actions import NO_ROWS, Verb, new_rows
 from sim.amm.concentrated import ConcentratedPool, range_target
-from sim.amm.ranges import ConcentratedState, range_amounts, trade
-from sim.amm.ticks import MAX_ROOT, MIN_ROOT
+from sim.amm.ranges import range_amounts
 from sim.errors import ConfigError
 from sim.events import EventLog
-from sim.kernel import F64, Rows, kernel
+from sim.kernel import F64, Rows
 from sim.world import World
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-SWAP = int(Verb.SWAP)
-SPARE = 1.0 - 1e-12  # of an amount that the pool must take whole
 LOG_TICK = float(np.log(1.0001))
 BARS = "ohlcv_1m_2023-03_multivenue"
 POOL = "usdc_usdt"  # key of the pool in the configuration
 HOUR = 3600.0
-
-
-# --- an arbitrageur of one concentrated pool ------------------------------------------------------
 
 
 def pool_named(world: World, name: str, agent: str) -> ConcentratedPool:
@@ -58,117 +51,6 @@ def pool_named(world: World, name: str, agent: str) -> ConcentratedPool:
 def chain_units(pool: ConcentratedPool) -> float:
     """Liquidity in units of the chain per liquidity of whole tokens."""
     return float(10.0 ** ((pool.params.decimals_0 + pool.params.decimals_1) / 2.0))
-
-
-class Terms(NamedTuple):
-    """Scalars of the decision."""
-
-    account: int
-    venue: int
-    gas: float
-    gas_cap: float
-    bid_share: float
-    min_profit_usd: float
-    margin: float  # outside cost of closing, fraction per side
-    latency: float
-    gas_asset: int
-    step: int
-
-
-@kernel
-def decide(
-    pool: ConcentratedState, balances: F64, market: F64, base_fee: F64, clearing: F64,
-    terms: Terms, rows: Rows,
-) -> int:  # fmt: skip
-    """Write the swap that brings the pool to the outside price net of fee and margin, if it pays.
-
-    With g = 1 - fee and the root r of the pool's price, one more token of asset 0 brings g r^2 of
-    asset 1, and one of asset 1 brings g / r^2: the swap stops at the root where that is what the
-    token costs outside.
-    """
-    n, keep = 0, 1.0 - pool.fee
-    for w in range(market.shape[0]):
-        for side in range(2):
-            a, b = pool.assets[side], pool.assets[1 - side]
-            cost = market[w, a] * (1.0 + terms.margin)
-            value = market[w, b] * (1.0 - terms.margin)
-            falls = side == 0
-            root = np.sqrt(cost / value / keep) if falls else np.sqrt(keep * value / cost)
-            root = min(max(root, MIN_ROOT * pool.scale), MAX_ROOT * pool.scale)
-            if not (root < pool.root[w] if falls else root > pool.root[w]):
-                continue
-            held = balances[w, terms.account, a]
-            if not held > 0.0:
-                continue
-            trade(pool, w, falls, held * SPARE, False, root)
-            amount, out = pool.found[0] * SPARE, pool.found[1] * SPARE
-            surplus = out * value - amount * cost
-            gas_usd = market[w, terms.gas_asset]
-            if surplus <= terms.min_profit_usd:
-                continue
-            bid = gas_bid(
-                surplus, terms.bid_share, clearing[w], base_fee[w], terms.gas_cap, terms.gas,
-                gas_usd,
-            )  # fmt: skip
-            fee = terms.gas * bid * 1e-9 * gas_usd
-            if surplus - fee < terms.min_profit_usd or bid < base_fee[w]:
-                continue
-            row = rows[n]
-            n += 1
-            row["world"] = w
-            row["venue"] = terms.venue
-            row["verb"] = SWAP
-            row["account"] = terms.account
-            row["asset"] = a
-            row["asset_2"] = b
-            row["amount"] = amount
-            row["limit"] = (amount * cost + fee) / value
-            row["arrival"] = terms.latency
-            row["tip"] = bid - base_fee[w]
-            row["fee_cap"] = bid
-            row["gas"] = terms.gas
-            row["expires"] = terms.step
-            row["step"] = terms.step
-    return n
-
-
-class PoolArbitrageur(Trader):
-    """A trader who closes the gap between one concentrated pool and the outside market.
-
-    Parameters
-    ----------
-    pool : str
-        Name of the pool.
-    gas : float
-        Units of gas per swap.
-    margin_bps : float
-        Outside cost of closing, spread and impact, basis points per side.
-    **terms
-        See `Trader`.
-    """
-
-    def __init__(
-        self, *, pool: str = POOL, gas: float = 150_000.0, margin_bps: float = 1.0, **terms: Any
-    ) -> None:
-        super().__init__(**terms)
-        self.pool_name, self.gas, self.margin = pool, float(gas), margin_bps / 1e4
-
-    def bind(self, world: World) -> None:
-        """Endow the account and find the pool."""
-        super().bind(world)
-        self.pool = pool_named(world, self.pool_name, self.name)
-
-    def decide(self, view: View) -> Rows:
-        """Write the swap, and exits outside."""
-        terms = Terms(
-            self.account, self.pool.index, self.gas, self.gas_cap, self.bid_share,
-            self.min_profit_usd, self.margin, self.latency_seconds, view.gas_asset, view.step,
-        )  # fmt: skip
-        n = decide(
-            self.pool.state, view.balances, view.market_price, view.base_fee, view.clearing, terms,
-            self.buffer.room(2 * view.n_worlds),
-        )  # fmt: skip
-        return self.rows_and_exits(n, view)
 
 
 # --- providers who do what was recorded -----------------------------------------------------------

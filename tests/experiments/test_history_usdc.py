@@ -17,6 +17,10 @@ from sim.errors import ConfigError
 
 KEEP = 1.0 - 1e-4  # of the pool's fee
 MARGIN = 1e-4
+PROVIDERS = (
+    "{_target_: experiments.history.usdc_2023.RecordedProviders, data: '${data}', "
+    "file: univ3_usdc_usdt_hourly}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +111,9 @@ def test_the_arbitrageur_trades_to_the_outside_price_net_of_fee_and_margin(data:
     model.close()
 
 
-def test_an_agent_that_names_no_such_pool_is_refused(data: str) -> None:
-    config = composed(data, "+cast.arbitrageur.pool=other")
-    with pytest.raises(ConfigError, match=r"arbitrageur\.pool must name a concentrated pool"):
+def test_providers_that_name_no_such_pool_are_refused(data: str) -> None:
+    config = composed(data, f"+cast.providers={PROVIDERS[:-1]}, pool: other}}")
+    with pytest.raises(ConfigError, match=r"providers\.pool must name a concentrated pool"):
         build_model(config, 0, 0, 1)
 
 
@@ -129,8 +133,7 @@ def test_free_arbitrage_keeps_the_pool_at_the_exchange_and_slices_agree(data: st
 def test_recorded_providers_put_in_what_was_recorded(data: str) -> None:
     config = composed(
         data, "hours=14", "pools.usdc_usdt.scale=1e-9", "check_every=30",
-        "+cast.providers={_target_: experiments.history.usdc_2023.RecordedProviders,"
-        f" data: '{data}', file: univ3_usdc_usdt_hourly}}",
+        f"+cast.providers={PROVIDERS}",
     )  # fmt: skip
     hourly = simulate(config, 0, 0, 1)["hourly"].to_pandas()
     known = event_of(config).recorded().liquidity.to_numpy()
