@@ -43,7 +43,7 @@ def render(
         headline(summary),
     )
     it.section(
-        "figures", "Documented and simulated",
+        "outcome", "Documented and simulated",
         "No documented figure is an input: parameters, prices and populations come from before or "
         "beside the outcome.",
         it.side_by_side(ratios(summary)), _figures(summary),
