@@ -204,7 +204,7 @@ class AaveMay2021(Event):
     title: ClassVar[str] = "Aave v2, 19 May 2021"
     tables: ClassVar[tuple[str, ...]] = ("liquidations", "series")
 
-    def __init__(self, *, worlds_per_book: int = 5, **told: Any) -> None:
+    def __init__(self, *, worlds_per_book: int = 2, **told: Any) -> None:
         super().__init__(**told)
         if worlds_per_book < 1:
             raise ConfigError(f"worlds_per_book must be at least 1, got {worlds_per_book}")

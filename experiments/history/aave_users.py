@@ -1,6 +1,6 @@
 """The recorded sample of Aave v2's users: a book of it, and how healthy its borrowers were.
 
-The table holds 50 users, of whom 28 had used the protocol by 18 May 2021: four of them owe more
+The table holds 50 users, of whom 28 had used the protocol by 18 May 2021: five of them owe more
 than 100 USD on that day, and eleven did on some day before. Balances are sums of flows: a negative
 one was withdrawn with its interest, and is none.
 """
