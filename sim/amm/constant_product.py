@@ -372,6 +372,13 @@ class ConstantProductPool(Venue):
         """Execute rows; see the class for the verbs."""
         execute(self.state, self.world.ledger.balances, rows, order, starts, ends)
 
+    def mid_price(self, asset: int, quote: int) -> F64:
+        """Price of an asset in the other one, before fees, shape (world,)."""
+        side = 0 if self.state.assets[0] == asset else 1
+        assert self.state.assets[1 - side] == quote
+        mid: F64 = self.state.reserves[:, 1 - side] / self.state.reserves[:, side]
+        return mid
+
     def claims(self) -> F64:
         """Whole tokens that the pool owes to its liquidity providers: the reserves."""
         owed = np.zeros((self.world.n_worlds, len(self.world.assets)))
