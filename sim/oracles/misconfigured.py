@@ -34,8 +34,10 @@ class MisconfiguredOracle(CompositeOracle):
         The price in units of this asset is taken for the price in USD.
     wrong : Oracle, optional
         The price of this oracle is taken.
-    start_hours, duration_hours : float
-        Hours until the mistake goes live, and hours that it stands (inf: for good).
+    start_hours : float
+        Hours until the mistake goes live.
+    duration_hours : float, optional
+        Hours that it stands; for good when left out.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class MisconfiguredOracle(CompositeOracle):
         ratio_to: str | None = None,
         wrong: Oracle | None = None,
         start_hours: float = 1.0,
-        duration_hours: float = np.inf,
+        duration_hours: float | None = None,
     ) -> None:
         given = {"factor": factor, "ratio_to": ratio_to, "wrong": wrong}
         named = [name for name, value in given.items() if value is not None]
@@ -59,10 +61,11 @@ class MisconfiguredOracle(CompositeOracle):
         if factor is not None:
             check_range("factor", factor, 0.0, 1e18, open_low=True)
         check_range("start_hours", start_hours, 0.0)
-        check_range("duration_hours", duration_hours, 0.0, open_low=True)
+        lasting = np.inf if duration_hours is None else float(duration_hours)
+        check_range("duration_hours", lasting, 0.0, open_low=True)
         super().__init__({"base": base} if wrong is None else {"base": base, "wrong": wrong})
         self.name_of_feed, self.factor, self.ratio_to = asset, factor, ratio_to
-        self.start, self.end = float(start_hours), float(start_hours + duration_hours)
+        self.start, self.end = float(start_hours), float(start_hours) + lasting
 
     def begin(self, world: "World") -> None:
         """Resolve the assets."""
