@@ -64,7 +64,7 @@ class RatioCap:
     underlying : str
         What the ratio counts.
     snapshots : mapping of str to mapping
-        Fields of `Snapshot` by name, in the order in which they are set; one at least from step 0.
+        Fields of `Snapshot` by name; one holds from step 0 on, each until the next is set.
     minimum_snapshot_delay_days : float
         Least age of a snapshot when it is set; 7 days for wstETH.
     """
@@ -78,33 +78,32 @@ class RatioCap:
     ) -> None:
         check_range("minimum_snapshot_delay_days", minimum_snapshot_delay_days, 0.0, 180.0)
         self.underlying = underlying
-        self.snapshots = {
-            name: Snapshot(**terms) for name, terms in snapshots.items() if terms is not None
-        }
+        made = {name: Snapshot(**terms) for name, terms in snapshots.items() if terms is not None}
+        require(bool(made), "snapshots must name at least one snapshot of the ratio")
+        self.snapshots = dict(sorted(made.items(), key=lambda item: item[1].from_hours))
         self._check(minimum_snapshot_delay_days)
 
     def _check(self, delay: float) -> None:
         """Refuse what the contract refuses."""
-        last, last_hours = -np.inf, 0.0
-        require(bool(self.snapshots), "snapshots must name at least one snapshot of the ratio")
+        first, taken = next(iter(self.snapshots.items()))
+        require(
+            taken.from_hours == 0.0,
+            f"snapshots.{first}.from_hours must be 0, as it is the first, got {taken.from_hours:g}",
+        )
+        last = -np.inf
         for name, snapshot in self.snapshots.items():
-            place = f"snapshots.{name}"
             require(
                 snapshot.age_days >= delay,
-                f"{place}.age_days must be at least minimum_snapshot_delay_days = {delay:g}, got "
-                f"{snapshot.age_days:g}; take an older snapshot",
+                f"snapshots.{name}.age_days must be at least minimum_snapshot_delay_days = "
+                f"{delay:g}, got {snapshot.age_days:g}; take an older snapshot",
             )
+            day = snapshot.from_hours / 24.0 - snapshot.age_days
             require(
-                last > -np.inf or snapshot.from_hours == 0.0,
-                f"{place}.from_hours must be 0, as it is the first, got {snapshot.from_hours:g}",
+                day > last,
+                f"snapshots.{name} must be of a later time than the one set before it, got day "
+                f"{day:g} from step 0 after day {last:g}; lower its age_days",
             )
-            taken = snapshot.from_hours / 24.0 - snapshot.age_days
-            require(
-                snapshot.from_hours >= last_hours and taken > last,
-                f"{place} must be set after the snapshot before it and be a later one, got one "
-                f"taken {taken:g} days from step 0 after one of {last:g} days; reorder them",
-            )
-            last, last_hours = taken, snapshot.from_hours
+            last = day
 
     def cap(self, seconds: float) -> float:
         """Largest ratio at a time, seconds since step 0."""

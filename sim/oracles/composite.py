@@ -68,7 +68,7 @@ class CompositeOracle(Oracle):
                     f"{name} must describe an oracle with its _target_, got {part!r}; choose one "
                     "of the files of the group oracle"
                 )
-        self.parts: dict[str, Oracle] = dict(parts)
+        self.parts: dict[str, Oracle] = dict(sorted(parts.items()))  # no file keeps an order
 
     # -- what a kind of oracle says ----------------------------------------------------------------
 
