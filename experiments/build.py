@@ -215,7 +215,7 @@ def build_model(
     Parameters
     ----------
     config : mapping
-        A resolved stress configuration (`conf/stress.yaml`).
+        A resolved stress configuration (`conf/study.yaml`).
     seed : int
     first, stop : int
         Slice of world ids.

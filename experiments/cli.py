@@ -4,9 +4,12 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sim.errors import FaultlineError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 BAD_RESULT, BAD_INPUT, INTERRUPTED = 1, 2, 130
 _MOST_NAMES = 24
@@ -106,3 +109,30 @@ def guarded(command: Callable[[], int]) -> int:
     except expected() as error:
         print(f"error: {sentence(error)}", file=sys.stderr)
         return BAD_INPUT
+
+
+def hydra_command(name: str, run: Callable[["DictConfig"], None]) -> int:
+    """Compose a configuration of `conf/` from the command line and run it once.
+
+    Parameters
+    ----------
+    name : str
+        Of the primary configuration, as `history`.
+    run : callable
+        What is done with it; an error raised on purpose passes through without Hydra's own words.
+    """
+    from hydra import main as hydra_main
+
+    problems: list[Exception] = []
+
+    @hydra_main(version_base=None, config_path="pkg://conf", config_name=name)
+    def job(cfg: "DictConfig") -> None:
+        try:
+            run(cfg)
+        except expected() as error:
+            problems.append(error)
+
+    job()
+    if problems:
+        raise problems[0]
+    return 0

@@ -178,7 +178,7 @@ def stress(config: Mapping[str, Any], command: list[str], engine: "Engine") -> S
     Parameters
     ----------
     config : mapping
-        Resolved; see `conf/stress.yaml`.
+        Resolved; see `conf/study.yaml`.
     command : list of str
         Overrides as they were given, for the report.
     engine : Engine
