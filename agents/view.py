@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 OVERBID = 1.1  # least bid over what the last block cleared at
 HOPELESS = 0.8  # a gas cap under this share of the last clearing price does not get in
-WRONG_ORACLE = (
-    10.0  # returns over so many times the bonus come from a wrong price, and are believed
-)
+WRONG_ORACLE = 10.0  # a return of so many times the bonus comes from a wrong price
 LISTED = 200  # liquidatable positions that agents look at per block and world
 
 

@@ -159,7 +159,7 @@ def capped(**terms):
 
 def contract_price(base, ratio, snapshot, growth_bps, age):
     """`PriceCapAdapterBase.latestAnswer`: prices of 8 decimals, ratios of 18, whole seconds."""
-    snapshot, ratio, base = (int(round(x * 1e18)) for x in (snapshot, ratio, base * 1e-10))
+    snapshot, ratio, base = (round(x * 1e18) for x in (snapshot, ratio, base * 1e-10))
     per_second = snapshot * growth_bps // 10_000 // int(YEAR)
     return base * min(ratio, snapshot + per_second * age) // 10**18 / 1e8
 
