@@ -4,13 +4,14 @@ import argparse
 from typing import Any
 
 import experiments.bench as bench
-from experiments.bench import Figure, amm, book, conservation, crowd, lending
+from experiments.bench import Figure, amm, block, book, conservation, crowd, lending
 
 PARTS = {
     **lending.PARTS,
     **book.PARTS,
     **crowd.PARTS,
     **amm.PARTS,
+    **block.PARTS,
     **conservation.PARTS,
 }
 LONG = ("full", "conservation")  # minutes
