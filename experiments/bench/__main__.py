@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 import experiments.bench as bench
-from experiments.bench import Figure, amm, block, book, conservation, crowd, lending
+from experiments.bench import Figure, amm, block, book, conservation, crowd, lending, paths
 
 PARTS = {
     **lending.PARTS,
@@ -12,6 +12,7 @@ PARTS = {
     **crowd.PARTS,
     **amm.PARTS,
     **block.PARTS,
+    **paths.PARTS,
     **conservation.PARTS,
 }
 LONG = ("full", "conservation")  # minutes
