@@ -1,0 +1,91 @@
+"""From the league's configuration, composed for one mechanism, to a study that can be built."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from experiments.build import LENDING, STUDY
+from sim.errors import ConfigError
+
+HOLDERS = "holders"
+TERMS = ("common", "deployed")
+ENDLESS = 1e15  # USD a day: an outside market whose price no trade moves
+
+
+def design(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the study of one mechanism: its venue, the same book, the same liquidators.
+
+    Parameters
+    ----------
+    config : mapping
+        Resolved `conf/league.yaml` with one file of the group `mechanism`.
+    """
+    _check(config)
+    study = {key: value for key, value in config.items() if key in STUDY}
+    study["pools"] = {}  # liquidators sell outside
+    study["book"] = _book(config)
+    study["market"] = _market(config)
+    study["cast"] = {HOLDERS: _holders(config, study["book"]), **_liquidators(config)}
+    return study
+
+
+def _check(config: Mapping[str, Any]) -> None:
+    if config["terms"] not in TERMS:
+        raise ConfigError(f"terms must be one of {', '.join(TERMS)}, got {config['terms']!r}")
+    for key in ("collateral", "stable"):
+        if config[key] not in config["assets"]:
+            raise ConfigError(
+                f"{key} must be one of the assets {', '.join(config['assets'])}, got "
+                f"{config[key]!r}"
+            )
+
+
+def _book(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Have a drawn book in one collateral and one debt asset; a file's is restated in them."""
+    book = dict(config["book"])
+    if "collateral_mix" in book:
+        book |= {
+            "collateral_mix": {config["collateral"]: 1.0},
+            "debt_mix": {config["stable"]: 1.0},
+            "multi_collateral_share": 0.0,
+            "multi_debt_share": 0.0,
+        }
+    return book
+
+
+def _market(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Let the stable token trade without impact and spread, where that is asked for."""
+    market = dict(config["market"])
+    if config["stable_trades_flat"] and isinstance(market.get("daily_volume"), Mapping):
+        stable = config["stable"]
+        market["daily_volume"] = {**market["daily_volume"], stable: ENDLESS}
+        market["half_spread_bps"] = {**market["half_spread_bps"], stable: 0.0}
+    return market
+
+
+def _holders(config: Mapping[str, Any], book: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "_target_": "agents.populations.holders.Holders",
+        "market": LENDING,
+        "book": book,
+        "collateral": config["collateral"],
+        "debt": config["stable"],
+        "liquidation_ltv": config["liquidation_ltv"] if config["terms"] == "common" else None,
+        "least_debt": config["least_debt"],
+        "least_health": config["least_health"],
+    }
+
+
+def _liquidators(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the mechanism's strategy to each of the liquidators that all mechanisms share."""
+    cast = {}
+    for name, one in config["liquidators"].items():
+        if one is None:
+            continue
+        cast[name] = {
+            **config["liquidator"],
+            "holdings": {config["stable"]: one["share"] * config["capital_usd"]},
+            "cash": config["stable"],
+            **{key: config[key] for key in ("gas_money", "min_profit_usd", "max_trade_usd")},
+            **{key: one[key] for key in ("latency_seconds", "bid_share", "gas_cap")},
+        }
+    return cast
