@@ -7,6 +7,7 @@ from experiments.build import LENDING, STUDY
 from sim.errors import ConfigError
 
 HOLDERS = "holders"
+SHARED = ("gas_money", "bid_share", "min_profit_usd", "max_trade_usd")
 TERMS = ("common", "deployed")
 ENDLESS = 1e15  # USD a day: an outside market whose price no trade moves
 
@@ -85,7 +86,7 @@ def _liquidators(config: Mapping[str, Any]) -> dict[str, Any]:
             **config["liquidator"],
             "holdings": {config["stable"]: one["share"] * config["capital_usd"]},
             "cash": config["stable"],
-            **{key: config[key] for key in ("gas_money", "min_profit_usd", "max_trade_usd")},
-            **{key: one[key] for key in ("latency_seconds", "bid_share", "gas_cap")},
+            **{key: config[key] for key in SHARED},
+            **{key: one[key] for key in ("latency_seconds", "gas_cap")},
         }
     return cast
