@@ -54,10 +54,15 @@ def _book(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _market(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Let the stable token trade without impact and spread, where that is asked for."""
-    market = dict(config["market"])
-    if config["stable_trades_flat"] and isinstance(market.get("daily_volume"), Mapping):
-        stable = config["stable"]
+    """Scale the depth, and let the stable token trade without impact where that is asked for."""
+    market, stable = dict(config["market"]), config["stable"]
+    if not isinstance(market.get("daily_volume"), Mapping):
+        return market
+    market["daily_volume"] = {
+        asset: volume * (1.0 if asset == stable else config["market_depth"])
+        for asset, volume in market["daily_volume"].items()
+    }
+    if config["stable_trades_flat"]:
         market["daily_volume"] = {**market["daily_volume"], stable: ENDLESS}
         market["half_spread_bps"] = {**market["half_spread_bps"], stable: 0.0}
     return market

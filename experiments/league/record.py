@@ -17,7 +17,7 @@ from experiments.build import LENDING, build_model
 from experiments.league.designs import HOLDERS
 from sim.events import EventLog
 from sim.kernel import F64, kernel
-from sim.lending.loans import Loans, LoanVenue
+from sim.lending.loans import LoanVenue
 from sim.metrics.cascade import mean_wait_hours, new_extremes, observe, observe_backlog
 
 if TYPE_CHECKING:
@@ -52,6 +52,26 @@ class Worth(NamedTuple):
     equity: F64  # what they hold beyond what they owe, where they do
     shortfall: F64  # what they owe beyond what they hold, where they do
     owes: F64
+
+
+@kernel
+def compare(
+    holds: F64, owes: F64, holds_after: F64, owes_after: F64, first: int, stop: int, out: F64
+) -> None:
+    """Add up what a block did to the loans `first`, ..., `stop - 1` into `out` (3, world).
+
+    Rows: equity that went, less equity that came; equity that went from loans that lost some; debt
+    that went, less debt that came.
+    """
+    for w in range(out.shape[1]):
+        net, gross, debt = 0.0, 0.0, 0.0
+        for p in range(first, stop):
+            change = max(holds[w, p] - owes[w, p], 0.0)
+            change -= max(holds_after[w, p] - owes_after[w, p], 0.0)
+            net += change
+            gross += max(change, 0.0)
+            debt += owes[w, p] - owes_after[w, p]
+        out[0, w], out[1, w], out[2, w] = net, gross, debt
 
 
 @kernel
@@ -90,10 +110,12 @@ class Recorder:
         self.initial_prices = prices.copy()
         self.initial_balances = self.world.ledger.balances.copy()
         self.initial = self.worth(prices)
-        self.initial_holds = self._loans(prices).holds.sum(axis=1)
+        loans = slice(holders.loans.start, holders.loans.stop)
+        self.initial_holds = self.venue.loans(prices).holds[:, loans].sum(axis=1)
         self.backers = self.venue.stakes_usd(self.venue.account, prices)
         self.extremes = new_extremes(n, prices)
-        self.borrower_loss, self.liquidated = np.zeros((2, n))
+        self.borrower_loss, self.liquidated_loss, self.liquidated = np.zeros((3, n))
+        self._changes: F64 = np.zeros((3, n))
         self.gas_paid, self.gas_usd = np.zeros((2, n))
         self.first_seen, self.last_seen = np.full((2, n), np.nan)
         self.samples: list[dict[str, Column]] = []
@@ -112,21 +134,20 @@ class Recorder:
         prices = world.market_price.copy()
         if world.step % self.every == 0:
             self._sample()
-        before, tokens = self.worth(prices), self._leftovers(prices)
+        before, tokens = self.venue.loans(prices), self._leftovers(prices)
         self.model.act()
-        after, more = self.worth(prices), self._leftovers(prices)
-        self.borrower_loss += before.equity + tokens - after.equity - more
-        self.liquidated += before.owes - after.owes
+        returned = self._leftovers(prices) - tokens
+        loans = self.holders.loans
+        compare(*before, *self.venue.loans(prices), loans.start, loans.stop, self._changes)
+        net, gross, debt = self._changes
+        self.borrower_loss += net - returned
+        self.liquidated_loss += gross - returned
+        self.liquidated += debt
         self._read_gas(prices)
         observe(
             self.extremes, world.market_price, world.fundamental, world.oracle_price,
             world.blockspace.state.clearing,
         )  # fmt: skip
-
-    def _loans(self, prices: F64) -> Loans:
-        holds, owes = self.venue.loans(prices)
-        mine = slice(self.holders.loans.start, self.holders.loans.stop)
-        return Loans(holds[:, mine], owes[:, mine])
 
     def worth(self, prices: F64) -> Worth:
         """All loans at given prices (world, asset)."""
@@ -214,6 +235,7 @@ class Recorder:
             "standing_shortfall_usd": standing,
             "bad_debt_share": (booked + standing) / self.initial.owes,
             "borrower_loss_usd": self.borrower_loss.copy(),  # at the prices of each block
+            "liquidated_loss_usd": self.liquidated_loss.copy(),  # without what others gained
             "liquidated_debt_usd": self.liquidated.copy(),  # left its loan, repaid or not yet
             "liquidator_profit_usd": self.profit(prices) + self.backer_profit(prices),
             "backer_profit_usd": self.backer_profit(prices),
