@@ -227,6 +227,7 @@ class LiquityMarket(LoanVenue):
     def __init__(self, **terms: Any) -> None:
         self.params = LiquityParams(**terms)
         self._book = VaultBook()
+        self._deposits: dict[int, float] = {}
 
     @property
     def n_positions(self) -> int:
@@ -240,6 +241,12 @@ class LiquityMarket(LoanVenue):
         beside it. See `VaultBook.add`.
         """
         return self._book.add(account, collateral, debt)
+
+    def add_deposit(self, account: int, amount: float) -> None:
+        """Have an account's stable tokens in the pool from the start, in every world."""
+        if not 0.0 <= amount < np.inf:
+            raise ConfigError(f"a deposit must be finite and not negative, got {amount!r}")
+        self._deposits[account] = self._deposits.get(account, 0.0) + amount
 
     def pair(self) -> tuple[str, str]:
         """Collateral and stable token."""
@@ -280,7 +287,7 @@ class LiquityMarket(LoanVenue):
         self.arena.keep_as_initial()
 
     def _fill(self, coll: F64, debt: F64) -> None:
-        """Open the troves that have debt, and make the outside depositor's deposit."""
+        """Open the troves that have debt, and make the first deposits."""
         troves, system, params = self.state.troves, self.state.system, self.params
         active = debt > 0.0
         inside = np.where(active, coll, 0.0)
@@ -290,10 +297,12 @@ class LiquityMarket(LoanVenue):
         system["active_coll"], system["active_debt"] = inside.sum(), debt.sum()
         system["total_stakes"], system["surplus"] = inside.sum(), (coll - inside).sum()
         system["gas_pool"] = params.gas_deposit * active.sum()
-        deposit = self.state.deposits[:, self.account]
-        deposit["initial"], deposit["P"] = params.pool_deposit, 1.0
-        system["deposits"] = params.pool_deposit
-        held = params.gas_deposit * float(active.sum()) + params.pool_deposit
+        deposits = {**self._deposits, self.account: params.pool_deposit}
+        for account, amount in deposits.items():
+            deposit = self.state.deposits[:, account]
+            deposit["initial"], deposit["P"] = amount, 1.0
+        system["deposits"] = sum(deposits.values())
+        held = params.gas_deposit * float(active.sum()) + sum(deposits.values())
         self.world.ledger.endow(self.account, int(self.state.assets[1]), held)
 
     @property
@@ -357,10 +366,15 @@ class LiquityMarket(LoanVenue):
         holds += is_open * (system["gas_deposit"] * usd[:, 1])[:, None]
         return Loans(np.asarray(holds), np.asarray(debt * usd[:, 1:]))
 
-    def stakes_usd(self, account: int, prices: F64) -> F64:
-        """Tell an account's deposit in the stability pool, with the collateral earned."""
+    def deposit_of(self, account: int) -> tuple[F64, F64]:
+        """What an account's deposit is worth, and the collateral that it has earned, tokens."""
         stable, coll = np.zeros((2, self.world.n_worlds))
         fill_deposits(self.state, account, stable, coll)
+        return stable, coll
+
+    def stakes_usd(self, account: int, prices: F64) -> F64:
+        """Tell an account's deposit in the stability pool, with the collateral earned."""
+        stable, coll = self.deposit_of(account)
         usd = prices[:, self.state.assets]
         return np.asarray(stable * usd[:, 1] + coll * usd[:, 0])
 
