@@ -117,19 +117,24 @@ def looked_at(
 
 
 @inlined
-def profitable_bid(sight: Sight, terms: Terms, w: int, surplus: float) -> float:
-    """Bid per unit of gas for a call that brings `surplus` USD before gas; -1: it does not pay."""
+def bid_for(sight: Sight, terms: Terms, w: int, surplus: float, gas: float) -> float:
+    """Bid per unit for `gas` units that bring `surplus` USD before gas; -1: they do not pay."""
     if surplus <= terms.min_profit_usd:
         return -1.0
     gas_usd = sight.market[w, terms.gas_asset]
     bid = gas_bid(
-        surplus, terms.bid_share, sight.clearing[w], sight.base_fee[w], terms.gas_cap, terms.gas,
-        gas_usd,
-    )  # fmt: skip
-    fee = terms.gas * bid * 1e-9 * gas_usd
+        surplus, terms.bid_share, sight.clearing[w], sight.base_fee[w], terms.gas_cap, gas, gas_usd
+    )
+    fee = gas * bid * 1e-9 * gas_usd
     if surplus - fee < terms.min_profit_usd or bid < sight.base_fee[w]:
         return -1.0
     return bid
+
+
+@inlined
+def profitable_bid(sight: Sight, terms: Terms, w: int, surplus: float) -> float:
+    """Bid per unit of gas for a call that brings `surplus` USD before gas; -1: it does not pay."""
+    return bid_for(sight, terms, w, surplus, terms.gas)
 
 
 @inlined

@@ -119,14 +119,6 @@ def supply_rate(rate: float, used: float, reserve_factor: float) -> float:
     return used * (rate * (1.0 - reserve_factor))
 
 
-@kernel
-def exchange_rate(cash: float, borrows: float, reserves: float, shares: float) -> float:
-    """Tokens per share of supply; 1 without shares. `accrue_shares` keeps it as the index."""
-    if shares <= 0.0:
-        return 1.0
-    return (cash + borrows - reserves) / shares
-
-
 @inlined
 def seize(
     repaid: float, debt_price: float, price: float, exchange: float, incentive: float, share: float
