@@ -82,16 +82,24 @@ def _holders(config: Mapping[str, Any], book: Mapping[str, Any]) -> dict[str, An
 
 
 def _liquidators(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the mechanism's strategy to each of the liquidators that all mechanisms share."""
+    """Give the mechanism's strategies to each of the liquidators that all mechanisms share.
+
+    Where there are two, a liquidator's capital is split between accounts of its own for each.
+    """
     cast = {}
+    strategies = config["strategies"]
     for name, one in config["liquidators"].items():
         if one is None:
             continue
-        cast[name] = {
-            **config["liquidator"],
-            "holdings": {config["stable"]: one["share"] * config["capital_usd"]},
-            "cash": config["stable"],
-            **{key: config[key] for key in SHARED},
-            **{key: one[key] for key in ("latency_seconds", "gas_cap")},
-        }
+        for strategy, terms in strategies.items():
+            capital = config["capital_usd"] * one["share"] * terms.get("share", 1.0)
+            inside = capital * terms.get("in_collateral", 0.0)
+            held = {config["stable"]: capital - inside, config["collateral"]: inside}
+            cast[name if len(strategies) == 1 else f"{name}_{strategy}"] = {
+                **terms["agent"],
+                "holdings": {asset: usd for asset, usd in held.items() if usd > 0.0},
+                "cash": config["stable"],
+                **{key: config[key] for key in SHARED},
+                **{key: one[key] for key in ("latency_seconds", "gas_cap")},
+            }
     return cast

@@ -112,7 +112,10 @@ class Recorder:
         self.initial = self.worth(prices)
         loans = slice(holders.loans.start, holders.loans.stop)
         self.initial_holds = self.venue.loans(prices).holds[:, loans].sum(axis=1)
-        self.backers = self.venue.stakes_usd(self.venue.account, prices)
+        self.initial_stakes = {
+            account: self.venue.stakes_usd(account, prices)
+            for account in (*self.liquidators, self.venue.account)
+        }
         self.extremes = new_extremes(n, prices)
         self.borrower_loss, self.liquidated_loss, self.liquidated = np.zeros((3, n))
         self._changes: F64 = np.zeros((3, n))
@@ -264,12 +267,18 @@ class Recorder:
         gained: F64 = np.zeros(self.world.n_worlds)
         for account in self.liquidators:
             change = self.world.ledger.balances[:, account] - self.initial_balances[:, account]
-            gained += _dot(change, prices) + self.venue.stakes_usd(account, prices)
+            gained += _dot(change, prices) + self._stake(account, prices)
         return gained
 
     def backer_profit(self, prices: F64) -> F64:
         """Gain of those who gave the venue capital to liquidate with, USD: the stability pool's."""
-        return self.venue.stakes_usd(self.venue.account, prices) - self.backers
+        return self._stake(self.venue.account, prices)
+
+    def _stake(self, account: int, prices: F64) -> F64:
+        """Bids and deposits of an account, beyond the stable tokens deposited at the start."""
+        stable = self.world.asset_index(self.holders.pair[1])
+        worth = prices[:, stable] / self.initial_prices[:, stable]
+        return self.venue.stakes_usd(account, prices) - self.initial_stakes[account] * worth
 
 
 def _dot(tokens: F64, prices: F64) -> F64:

@@ -478,12 +478,16 @@ class CrvUsdMarket(LoanVenue):
         return self.params.soft_ltv if asset == self.params.collateral else 0.0
 
     def params_at(self, asset: str, ltv: float) -> CrvUsdParams:
-        """Terms with other discounts, as far apart as they are, so that bands begin at `ltv`."""
+        """Terms with the discount at which bands begin at `ltv`.
+
+        The liquidation discount stays, but no nearer to it than it is.
+        """
         del asset
         params = self.params
-        discount = 1.0 - ltv * (1.0 - params.loan_discount) / params.soft_ltv
+        loan = 1.0 - ltv * (1.0 - params.loan_discount) / params.soft_ltv
         gap = params.loan_discount - params.liquidation_discount
-        return replace(params, loan_discount=discount, liquidation_discount=discount - gap)
+        hard = min(params.liquidation_discount, loan - gap)
+        return replace(params, loan_discount=loan, liquidation_discount=hard)
 
     def bind(self, world: "World") -> None:
         """Resolve the assets, open the initial loans and endow custody."""
