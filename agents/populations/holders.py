@@ -1,4 +1,4 @@
-"""Borrowers who never act: they bring a loan book to a venue, and what happens is the venue's rules.
+"""Borrowers who never act: they bring a loan book, and what happens is the venue's rules.
 
 Where mechanisms are compared, borrowers who react would hide what a mechanism does. These hold one
 collateral and owe one asset, bring their loans to any `LoanVenue`, and have one account, which gets

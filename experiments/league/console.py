@@ -33,7 +33,8 @@ def console_table(summary: dict[str, Any]) -> "Table":
         table.add_column(head, justify="right" if k else "left")
     for name, it in summary["mechanisms"].items():
         bad, means = it["bad_debt"], {key: one["value"] for key, one in it["means"].items()}
-        efficiency = (summary["efficiency"] or {"mechanisms": {}})["mechanisms"].get(name)
+        found = summary["efficiency"] or {}
+        efficiency = (found.get("absolute") or {"mechanisms": {}})["mechanisms"].get(name)
         cells = [
             name, money(bad["mean"]["value"]), money(bad["var_99"]["value"]),
             money(bad["es_99"]["value"]), money(means["borrower_loss_usd"]),

@@ -1,4 +1,4 @@
-"""What differs between mechanisms by construction, in words whose numbers are read from the params."""
+"""What differs by construction, in words whose numbers are read from the params."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.report import charts
 from experiments.report.charts import Chart, Json
-from experiments.report.words import interval, money, number, percent, short_money
+from experiments.report.words import interval, money, percent, short_money
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -236,9 +236,3 @@ def variation_map(summary: Json, titles: Mapping[str, str], column: str, key: st
         key=f"variations-{key}", title=title, caption=caption, data=[trace],
         layout=charts.layout(x, y), height=180 + 32 * len(rows), wide=True,
     )  # fmt: skip
-
-
-__all__ = [
-    "colors", "forest", "number", "paths", "percent_or_less", "spread", "survival_matrix",
-    "tail_curves", "variation_map",
-]  # fmt: skip

@@ -1,9 +1,9 @@
 """Run a slice of worlds of one mechanism and measure it in terms that every mechanism has.
 
-Borrowers are passive, so what liquidation did to them is seen in their loans: at the prices at which
-a block opened, all loans are valued before and after its rows are executed. A loan's equity is what
-it holds less what it owes, and nothing where that is negative: the shortfall is not the borrower's
-loss, it is bad debt.
+Borrowers are passive, so what liquidation did to them is seen in their loans: at the prices at
+which a block opened, all loans are valued before and after its rows are executed. A loan's equity
+is what it holds less what it owes, and nothing where that is negative: the shortfall is not the
+borrower's loss, it is bad debt.
 """
 
 import gc
@@ -16,7 +16,7 @@ from agents.populations.holders import Holders
 from experiments.build import LENDING, build_model
 from experiments.league.designs import HOLDERS
 from sim.events import EventLog
-from sim.kernel import F64, kernel
+from sim.kernel import F64, Rows, kernel
 from sim.lending.loans import LoanVenue
 from sim.metrics.cascade import mean_wait_hours, new_extremes, observe, observe_backlog
 
@@ -137,20 +137,29 @@ class Recorder:
         prices = world.market_price.copy()
         if world.step % self.every == 0:
             self._sample()
-        before, tokens = self.venue.loans(prices), self._leftovers(prices)
-        self.model.act()
-        returned = self._leftovers(prices) - tokens
-        loans = self.holders.loans
-        compare(*before, *self.venue.loans(prices), loans.start, loans.stop, self._changes)
-        net, gross, debt = self._changes
-        self.borrower_loss += net - returned
-        self.liquidated_loss += gross - returned
-        self.liquidated += debt
+        intents = [agent.decide(self.model.view) for agent in self.model.members.values()]
+        if self._is_touched(intents):
+            before, tokens = self.venue.loans(prices), self._leftovers(prices)
+            world.close_block(intents)
+            returned = self._leftovers(prices) - tokens
+            loans = self.holders.loans
+            compare(*before, *self.venue.loans(prices), loans.start, loans.stop, self._changes)
+            net, gross, debt = self._changes
+            self.borrower_loss += net - returned
+            self.liquidated_loss += gross - returned
+            self.liquidated += debt
+        else:
+            world.close_block(intents)
         self._read_gas(prices)
         observe(
             self.extremes, world.market_price, world.fundamental, world.oracle_price,
             world.blockspace.state.clearing,
         )  # fmt: skip
+
+    def _is_touched(self, intents: list[Rows]) -> bool:
+        """Whether any row may reach the venue in this block: nothing else changes a loan."""
+        waiting = self.world.blockspace.pending
+        return any((rows["venue"] == self.venue.index).any() for rows in (*intents, waiting))
 
     def worth(self, prices: F64) -> Worth:
         """All loans at given prices (world, asset)."""
@@ -208,9 +217,7 @@ class Recorder:
         and not ended; cumulative liquidated debt, bad debt and borrowers' loss, USD.
         """
         n_worlds = self.world.n_worlds
-        columns: dict[str, Column] = {
-            "world": np.repeat(self.world.world_ids, len(self.samples))
-        }
+        columns: dict[str, Column] = {"world": np.repeat(self.world.world_ids, len(self.samples))}
         for name in self.samples[0]:
             flat = np.stack([sample[name] for sample in self.samples], axis=1)
             flat = flat.reshape(n_worlds * len(self.samples))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.cli import expected, sentence
 from experiments.league import table
 from experiments.league.designs import design
 from experiments.paired import Run, run_designs
@@ -47,25 +48,32 @@ class League:
                 f"reference must be one of the mechanisms that take part, got "
                 f"{config['reference']!r}; these are {', '.join(self.mechanisms) or 'none'}"
             )
+        _check_worlds(config)
         self.folder = Path(str(config["out"])).expanduser() / f"league-{config['name']}"
         self.base: dict[str, Run] = {}
         self.grid: dict[str, dict[float, Run]] = {name: {} for name in self.mechanisms}
         self.variations: dict[str, dict[str, Run]] = {}
-
-    def designs(self, *overrides: str) -> dict[str, Json | FaultlineError]:
-        """Studies of all mechanisms under some overrides."""
-        made = {}
-        for name in self.mechanisms:
-            made[name] = design(self.compose([f"mechanism={name}", *overrides]))
-        return made
+        self.studies: dict[str, Json] = {}
+        self.titles: dict[str, str] = {}
 
     def _run(self, tag: str, worlds: int, *overrides: str) -> dict[str, Run]:
-        designs = {f"{name}{tag}": it for name, it in self.designs(*overrides).items()}
-        runs = run_designs(
+        """Run all mechanisms under some overrides; what cannot be composed is a problem too."""
+        designs, runs = {}, {}
+        for name in self.mechanisms:
+            try:
+                config = self.compose([f"mechanism={name}", *overrides])
+                designs[f"{name}{tag}"] = design(config)
+            except expected() as error:
+                runs[f"{name}{tag}"] = Run(f"{name}{tag}", problem=sentence(error))
+                continue
+            if not tag:
+                self.studies[name] = designs[name]
+                self.titles[name] = str(config["title"])
+        runs |= run_designs(
             FUNCTION, designs, self.folder, self.engine, seed=self.config["seed"], worlds=worlds,
             chunk=self.config["chunk"],
         )  # fmt: skip
-        return dict(zip(self.mechanisms, runs.values(), strict=True))
+        return {name: runs[f"{name}{tag}"] for name in self.mechanisms}
 
     def run(self) -> None:
         """Run what is missing of all designs."""
@@ -102,7 +110,7 @@ class League:
         seed = config["seed"]
         out: Json = {
             "name": config["name"], "terms": config["terms"], "reference": reference,
-            "worlds": config["worlds"], "liquidation_ltv": config["liquidation_ltv"],
+            "worlds": config["worlds"], "tail": self._tail(), "liquidation_ltv": config["liquidation_ltv"],
             "mechanisms": table.summarise(base, reference, seed),
             "problems": self.problems(),
             "book": _book(base[reference]),
@@ -124,7 +132,10 @@ class League:
         return found
 
     def _tail(self) -> str:
-        return "es_99" if self.config["worlds"] >= 100 else "es_95"
+        """Farthest tail that all runs have worlds enough for."""
+        config = self.config
+        fewest = min(config["worlds"], config["robustness_worlds"] if self.variations else 10**9)
+        return "es_99" if fewest >= 100 else "es_95"
 
     def _efficiency(self) -> Json | None:
         config = self.config
@@ -135,29 +146,43 @@ class League:
             for name, runs in self.grid.items()
         }
         grid = {name: points for name, points in grid.items() if len(points) > 1}
-        return table.efficiency(
-            grid, config["reference"], config["tail"], config["target"],
-            config["liquidation_ltv"], config["seed"],
-        )  # fmt: skip
+        found = {}
+        for key, target in config["targets"].items():
+            if target is not None:
+                found[key] = table.efficiency(
+                    grid, config["reference"], config["tail"],
+                    None if target == "reference" else float(target),
+                    config["liquidation_ltv"], config["seed"], config["material"],
+                )  # fmt: skip
+        return found
 
     def problems(self) -> dict[str, str]:
         """Designs that could not run, and why."""
-        runs = list(self.base.values())
-        for ltv_runs in self.grid.values():
-            runs += [run for run in ltv_runs.values() if run not in runs]
-        runs += [run for them in self.variations.values() for run in them.values()]
-        return {run.name: run.problem for run in runs if run.problem}
+        return {run.name: run.problem for run in self._runs() if run.problem}
+
+    def _runs(self) -> list[Run]:
+        """All runs, those of the grid that are the base's own left in."""
+        together = [self.base, *self.variations.values()]
+        runs = [run for them in together for run in them.values()]
+        return runs + [run for them in self.grid.values() for run in them.values()]
 
     def place(self) -> Path:
         """Folder of the page, named by all runs that it tells of."""
-        names = [
-            str(run.store.folder.name) if run.store else run.name
-            for runs in (self.base, *self.grid.values(), *self.variations.values())
-            for run in runs.values()
-        ]
+        names = [run.store.folder.name if run.store else run.name for run in self._runs()]
         said = json.dumps([names, self.config["reference"], self.config["material"]])
         digest = hashlib.blake2b(said.encode(), digest_size=5).hexdigest()
         return self.folder / f"table-{self.config['worlds']}-{digest}"
+
+
+def _check_worlds(config: Mapping[str, Any]) -> None:
+    """Refuse a tail that the grid has too few worlds for."""
+    level = {"es_99": 100, "var_99": 100, "es_95": 20, "var_95": 20}.get(config["tail"], 1)
+    fewest = min(config["worlds"], config["efficiency_worlds"])
+    if config["ltvs"] and fewest < level:
+        raise ConfigError(
+            f"tail={config['tail']} needs at least {level} worlds, got {fewest}: raise worlds and "
+            "efficiency_worlds, take tail=es_95 or mean, or leave the grid out by ltvs=[]"
+        )
 
 
 def worlds_of(runs: Mapping[str, Run]) -> "dict[str, pd.DataFrame]":
@@ -171,7 +196,13 @@ def _means(worlds: "pd.DataFrame") -> Json:
 
 
 def _book(worlds: "pd.DataFrame") -> Json:
-    columns = ("initial_debt_usd", "initial_collateral_usd", "n_loans", "n_left_out", "left_out_usd")
+    columns = (
+        "initial_debt_usd",
+        "initial_collateral_usd",
+        "n_loans",
+        "n_left_out",
+        "left_out_usd",
+    )
     return {column: float(worlds[column].iloc[0]) for column in columns}
 
 

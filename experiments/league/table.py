@@ -186,6 +186,7 @@ def efficiency(
     target: float | None,
     common: float,
     seed: int = 0,
+    least: float = 0.0,
 ) -> Json:
     """Largest liquidation loan-to-value at which tail risk stays under a target, by mechanism.
 
@@ -205,6 +206,8 @@ def efficiency(
         Loan-to-value of the base.
     seed : int
         Of the bootstrap over worlds, the same worlds for all mechanisms and loan-to-values.
+    least : float
+        Least target that the reference may set: a tail of dust is none to hold others to.
 
     Returns
     -------
@@ -228,6 +231,7 @@ def efficiency(
     targets: F64 = np.full(RESAMPLES, np.nan if target is None else target)
     if target is None:
         target, targets = _target(curves, reference, common, of, draws)
+        target, targets = max(target, least), np.maximum(targets, least)
     out: Json = {"target": target, "statistic": statistic, "worlds": len(ids), "mechanisms": {}}
     for name, (ltvs, shares) in curves.items():
         copies = np.stack([_of_draws(row, of, draws) for row in shares], axis=1)
@@ -280,7 +284,7 @@ def _target(
 
 
 def crossing(ltvs: F64, curve: F64, target: float) -> float:
-    """Loan-to-value at which a curve first rises over the target; -inf below, inf above the grid."""
+    """Place where a curve first rises over the target; -inf below the grid, inf above it."""
     over = np.flatnonzero(curve > target * (1.0 + 1e-12))
     if over.size == 0:
         return float(np.inf)

@@ -367,7 +367,7 @@ class LiquityMarket(LoanVenue):
         return Loans(np.asarray(holds), np.asarray(debt * usd[:, 1:]))
 
     def deposit_of(self, account: int) -> tuple[F64, F64]:
-        """What an account's deposit is worth, and the collateral that it has earned, tokens."""
+        """Tell what an account's deposit is worth and what collateral it has earned, tokens."""
         stable, coll = np.zeros((2, self.world.n_worlds))
         fill_deposits(self.state, account, stable, coll)
         return stable, coll

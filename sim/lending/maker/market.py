@@ -201,16 +201,19 @@ def list_unsafe(state: MakerState, prices: F64, ids: I64, starts: I64) -> None:
 
 
 @kernel
-def list_auctions(state: MakerState, now: float, numbers: I64, prices: F64, starts: I64) -> None:
+def list_auctions(
+    state: MakerState, now: float, flip: bool, numbers: I64, prices: F64, starts: I64
+) -> None:
     """List live auctions, world by world: numbers, and Clip prices (nan: to be restarted)."""
     n = 0
     for w in range(state.system.shape[0]):
         starts[w] = n
         for place in range(int(state.system[w]["n_live"])):
             slot = int(state.slots[w, place])
-            stale, price = clip_status(state, w, slot, now)
             numbers[n] = int(auction_number(state, w, slot))
-            prices[n] = np.nan if stale else price
+            if not flip:
+                stale, price = clip_status(state, w, slot, now)
+                prices[n] = np.nan if stale else price
             n += 1
     starts[state.system.shape[0]] = n
 
@@ -336,12 +339,12 @@ class MakerMarket(LoanVenue):
         return self._ids[: self._starts[-1]], self._starts
 
     def auctions(self) -> tuple[I64, F64, I64]:
-        """Live auctions: numbers, Clip prices (nan where stale), starts (W + 1,).
+        """Live auctions: numbers, Clip prices (nan where stale; Flip has none), starts (W + 1,).
 
         Valid until the next call; the records are `state.auctions[w, number % max_auctions]`.
         """
         starts: I64 = np.zeros(self.world.n_worlds + 1, np.int64)
-        list_auctions(self.state, self.now, self._numbers, self._prices, starts)
+        list_auctions(self.state, self.now, self.flip, self._numbers, self._prices, starts)
         n = int(starts[-1])
         return self._numbers[:n], self._prices[:n], starts
 
