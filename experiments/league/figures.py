@@ -115,8 +115,9 @@ def paths(
                                 line={"width": 1.6}))  # fmt: skip
     layout = charts.layout(charts.axis("hours since the start"), y)
     return Chart(
-        key=key, title=title, caption=caption, data=data, layout=layout, height=400, wide=True
-    )
+        key=key, title=title, caption=caption, data=data, layout=layout,
+        height=400 if len(series) > 1 else 260, wide=True,
+    )  # fmt: skip
 
 
 def _hours_per_step(table: "pd.DataFrame") -> float:

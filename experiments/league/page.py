@@ -41,7 +41,7 @@ def render(league: "League", summary: Json, command: Sequence[str]) -> str:
         "differences", f"Differences from {titles[summary['reference']]}",
         "World by world, on the same prices, gas and random numbers; 95% bootstrap intervals. "
         "Green: less; red: more; grey: these worlds do not tell.",
-        it.side_by_side(*_forests(summary, titles)),
+        it.side_by_side(*_forests(summary, titles)), _difference_table(summary, titles),
     )  # fmt: skip
     tables = {name: run.worlds for name, run in league.base.items() if run.worlds is not None}
     it.section("worlds", "How worlds differ", "", it.side_by_side(*_spreads(tables, titles)))
@@ -87,7 +87,8 @@ METHOD = (
     "netting bad debt.",
     "The wait is what a liquidatable dollar stood on average before it left its loan or, in an "
     "auction, was paid (dollar hours of backlog over dollars that passed, by each mechanism's own "
-    "rule of what is liquidatable). The price push is the furthest fall of the collateral's price "
+    "rule of what is liquidatable); first to last spans all times at which more than 0.01% of the "
+    "debt stood so. The price push is the furthest fall of the collateral's price "
     "under the price without simulated trades.",
     "Intervals are percentile bootstraps over worlds; differences resample worlds in pairs. They "
     "measure how many worlds were run, not whether the model is right. A pair is ranked where the "
@@ -184,35 +185,39 @@ def _both(it: Json, show: Any) -> str:
 
 
 def _league_table(summary: Json, titles: Mapping[str, str]) -> str:
-    heads = ["", "bad debt, mean", "VaR 99", "expected shortfall 99", "borrowers' loss",
-             "liquidators' profit", "protocol's income"]  # fmt: skip
-    rows = []
-    for name, it in summary["mechanisms"].items():
-        bad, means = it["bad_debt"], it["means"]
-        rows.append([
-            titles[name], *(_both(bad[key], money) for key in ("mean", "var_99", "es_99")),
-            *(_both(means[key], money) for key in (
-                "borrower_loss_usd", "liquidator_profit_usd", "protocol_income_usd")),
-        ])  # fmt: skip
-    first = table("Who loses and who gains", heads, rows)
-    heads = ["", "wait, hours", "first to last, hours", "price push", "liquidated debt", "gas",
-             "waiting at the end", *_ltv_heads(summary)]  # fmt: skip
-    rows = []
-    for name, it in summary["mechanisms"].items():
-        means = it["means"]
-        rows.append([
-            titles[name], *(_both(means[key], number) for key in (
-                "hours_liquidatable", "hours_to_clear")),
-            _both(means["push"], percent),
-            *(money(means[key]["value"]) for key in (
-                "liquidated_debt_usd", "liquidator_gas_usd", "final_waiting_debt_usd")),
-            *_ltv_cells(summary, name),
-        ])  # fmt: skip
-    return first + table("How fast, at what impact, and how much lending it allows", heads, rows)
+    """Three tables, so that figures with their intervals fit the page."""
+    found = summary["mechanisms"]
+    bad = [
+        [titles[name], *(_both(it["bad_debt"][key], money) for key in ("mean", "var_99", "es_99")),
+         *_ltv_cells(summary, name)[:1]]
+        for name, it in found.items()
+    ]  # fmt: skip
+    parties = [
+        [titles[name], *(_both(it["means"][key], money) for key in (
+            "borrower_loss_usd", "liquidator_profit_usd", "protocol_income_usd"))]
+        for name, it in found.items()
+    ]  # fmt: skip
+    speed = [
+        [titles[name], _both(it["means"]["hours_liquidatable"], number),
+         _both(it["means"]["hours_to_clear"], number), _both(it["means"]["push"], percent),
+         money(it["means"]["liquidated_debt_usd"]["value"])]
+        for name, it in found.items()
+    ]  # fmt: skip
+    heads = ("", "mean", "VaR 99", "expected shortfall 99", *_ltv_heads(summary)[:1])
+    return (
+        table("Bad debt", heads, bad)
+        + table("Who loses and who gains, means",
+                ("", "borrowers' loss", "liquidators' profit", "protocol's income"), parties)
+        + table("How fast and at what impact, means",
+                ("", "wait, hours", "first to last, hours", "price push", "liquidated debt"), speed)
+    )  # fmt: skip
 
 
 def _ltv_heads(summary: Json) -> list[str]:
-    return [f"LTV at {key} tail" for key in summary["efficiency"] or ()]
+    return [
+        f"LTV at {TAIL_NAMES[it['statistic']]} of {figures.percent_or_less(it['target'])}"
+        for it in (summary["efficiency"] or {}).values()
+    ]
 
 
 def _ltv_cells(summary: Json, name: str) -> list[str]:
@@ -226,30 +231,44 @@ def _ltv_cell(it: Json | None) -> str:
         return "not run"
     if it["low_95"] is None and it["high_95"] is None:
         return ltv_words(it)
-    low = percent(it["low_95"]) if it["low_95"] is not None else "beyond"
-    high = percent(it["high_95"]) if it["high_95"] is not None else "beyond"
+    low, high = (
+        f"{side} {percent(edge)}" if it[end] is None else percent(it[end])
+        for end, side, edge in (
+            ("low_95", "under", it["ltvs"][0]), ("high_95", "over", it["ltvs"][-1])
+        )
+    )  # fmt: skip
     return f"{ltv_words(it)} ({low} to {high})"
 
 
+def _difference_table(summary: Json, titles: Mapping[str, str]) -> str:
+    """All paired differences as numbers."""
+    wanted = {
+        "bad_debt_mean": "bad debt, mean", f"bad_debt_{summary['tail']}": "bad debt, tail",
+        "borrower_loss_usd": "borrowers' loss", "liquidator_profit_usd": "liquidators' profit",
+        "protocol_income_usd": "protocol's income",
+    }  # fmt: skip
+    rows = [
+        [titles[name], *(_both(it["difference"][key], money) for key in wanted)]
+        for name, it in summary["mechanisms"].items() if "difference" in it
+    ]  # fmt: skip
+    listed = table("Difference of means, or of the tail", ("", *wanted.values()), rows)
+    return details("The differences as numbers", listed)
+
+
 def _who_pays(summary: Json, titles: Mapping[str, str]) -> str:
-    heads = [
-        "",
-        "booked bad debt",
-        "standing at the end",
-        "loss of liquidated borrowers",
-        "gain of other borrowers",
-        "result of passive depositors",
-        "unfinished auctions",
-    ]
+    heads = (
+        "", "booked bad debt", "standing at the end", "loss of liquidated borrowers",
+        "gain of other borrowers", "gas", "waiting at the end", "unfinished auctions",
+    )  # fmt: skip
     rows = []
     for name, it in summary["mechanisms"].items():
-        means = it["means"]
-        liquidated = means["liquidated_loss_usd"]["value"]
+        means = {key: one["value"] for key, one in it["means"].items()}
+        liquidated = means["liquidated_loss_usd"]
         rows.append([
             titles[name], money(it["booked_usd"]),
             money(it["bad_debt"]["mean"]["value"] - it["booked_usd"]), money(liquidated),
-            money(liquidated - means["borrower_loss_usd"]["value"]), money(it["backers_usd"]),
-            number(means["unfinished"]["value"]),
+            money(liquidated - means["borrower_loss_usd"]), money(means["liquidator_gas_usd"]),
+            money(means["final_waiting_debt_usd"]), number(means["unfinished"]),
         ])  # fmt: skip
     return details("Parts of these figures", table("Means over worlds", heads, rows))
 
@@ -257,7 +276,7 @@ def _who_pays(summary: Json, titles: Mapping[str, str]) -> str:
 def _construction(league: "League", titles: Mapping[str, str]) -> str:
     rows = [[titles[name], *construction.facts(league.studies[name])] for name in titles]
     heads = ("", *construction.HEADS)
-    return f'<div class="prose">{table("By mechanism", heads, rows)}</div>'
+    return f'<div class="prose facts">{table("By mechanism", heads, rows)}</div>'
 
 
 def _assumptions(league: "League", summary: Json) -> str:
@@ -296,7 +315,7 @@ def _assumptions(league: "League", summary: Json) -> str:
          "crvUSD's moving average are not theirs here."],
         ["outside market", f"{_target(config['market'])}; its depth is an input and not a result."],
     ]  # fmt: skip
-    return f'<div class="prose">{table("Assumptions", ("of", "what"), rows, left={1})}</div>'
+    return f'<div class="prose facts">{table("Assumptions", ("of", "what"), rows, left={1})}</div>'
 
 
 def _target(described: Mapping[str, Any]) -> str:
@@ -308,7 +327,8 @@ def _target(described: Mapping[str, Any]) -> str:
 
 def _forests(summary: Json, titles: Mapping[str, str]) -> list[charts.Chart | None]:
     wanted = [
-        ("bad_debt_mean", "Bad debt, mean"), ("bad_debt_es_99", "Bad debt, expected shortfall 99"),
+        ("bad_debt_mean", "Bad debt, mean"),
+        (f"bad_debt_{summary['tail']}", f"Bad debt, {TAIL_NAMES[summary['tail']]}"),
         ("borrower_loss_usd", "Borrowers' loss, mean"),
         ("liquidator_profit_usd", "Liquidators' profit, mean"),
     ]  # fmt: skip
@@ -336,19 +356,30 @@ def _median_world(
         for name, run in league.base.items()
         if run.store is not None and name in titles
     }
+    pushed = {
+        name: path.assign(push=path["price"] / path["fundamental"] - 1.0)
+        for name, path in series.items()
+    }
+    reference = league.config["reference"]
     shown = it.side_by_side(
+        figures.paths(
+            {reference: series[reference]}, titles, "fundamental", "price",
+            f"Price of {league.config['collateral']} without liquidations",
+            "The same under every mechanism.", charts.usd_axis(""),
+        ),
         figures.paths(
             series, titles, "waiting_debt_usd", "waiting", "Liquidatable debt and debt in auctions",
             "Debt that each mechanism's own rules call liquidatable, or whose auction is not over.",
             charts.usd_axis("", rangemode="tozero"),
         ),
         figures.paths(
-            series, titles, "price", "price", f"Price of {league.config['collateral']}",
-            "The prices differ by what liquidations sell.", charts.usd_axis(""),
-        ),
-        figures.paths(
             series, titles, "borrower_loss_usd", "losses", "Borrowers' loss so far", "",
             charts.usd_axis("", rangemode="tozero"),
+        ),
+        figures.paths(
+            pushed, titles, "push", "push", "How far liquidations push the price",
+            "Market price over the price without simulated trades, less 1.",
+            charts.axis("", tickformat=".1%"),
         ),
     )  # fmt: skip
     lead = f"World {world}, whose price falls by the median, {percent(fall)}, without liquidations."

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Column = np.ndarray[Any, Any]
+MATERIAL = 1e-4
+"""Share of the initial debt: less liquidatable debt than this does not count as any."""
 
 
 def simulate(config: dict[str, Any], seed: int, first: int, stop: int) -> "dict[str, pa.Table]":
@@ -191,7 +193,7 @@ class Recorder:
         hours = min(self.every, world.n_steps - world.step) * world.block_seconds / 3600.0
         observe_backlog(self.extremes, waiting, hours)
         now = world.step * world.block_seconds / 3600.0
-        some = waiting > 1.0
+        some = waiting > MATERIAL * self.initial.owes
         self.first_seen = np.where(some & np.isnan(self.first_seen), now, self.first_seen)
         self.last_seen = np.where(some, now + hours, self.last_seen)
         booked, short = self.bad_debt(prices)
@@ -252,7 +254,7 @@ class Recorder:
             "liquidator_gas_usd": self.gas_usd.copy(),
             "protocol_income_usd": venue.income_usd(prices),
             "hours_liquidatable": mean_wait_hours(extremes, self.liquidated, waiting),
-            "hours_to_clear": hours,  # from the first to the last liquidatable debt over 1 USD
+            "hours_to_clear": hours,  # from the first to the last material liquidatable debt
             "peak_waiting_debt_usd": extremes.peak_backlog.copy(),
             "final_waiting_debt_usd": waiting,
             "unfinished": open_now.number.copy(),  # auctions, or worlds with unsold collateral

@@ -110,7 +110,8 @@ class League:
         seed = config["seed"]
         out: Json = {
             "name": config["name"], "terms": config["terms"], "reference": reference,
-            "worlds": config["worlds"], "tail": self._tail(), "liquidation_ltv": config["liquidation_ltv"],
+            "worlds": config["worlds"], "tail": self._tail(),
+            "liquidation_ltv": config["liquidation_ltv"],
             "mechanisms": table.summarise(base, reference, seed),
             "problems": self.problems(),
             "book": _book(base[reference]),
