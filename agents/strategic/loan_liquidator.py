@@ -15,7 +15,7 @@ from agents.strategic.trader import Trader
 from agents.view import View
 from sim.actions import Verb
 from sim.errors import ConfigError
-from sim.kernel import F64, Rows, kernel
+from sim.kernel import F64, Rows, inlined, kernel
 from sim.lending.crvusd import CrvUsdMarket, LoanState, debt_of, health
 from sim.lending.llamma import BandState, band_top, limited_oracle, user_holdings, value_bands
 from sim.quotes import Market, Quotes, proceeds_of
@@ -103,9 +103,9 @@ def best_part(
     return 0.5 * (low + high)
 
 
-@kernel
-def may_be_sick(bands: BandState, loans: LoanState, w: int, p: int) -> bool:
-    """Whether a loan's health may be under zero.
+@inlined
+def may_be_sick(bands: BandState, loans: LoanState, w: int, p: int, price: float) -> bool:
+    """Whether a loan's health may be under zero, at the price that the bands go by.
 
     Not where the price is over all its bands: a loan was opened or moved with a larger discount
     than health takes off, and interest lifts bands and debts alike.
@@ -113,9 +113,7 @@ def may_be_sick(bands: BandState, loans: LoanState, w: int, p: int) -> bool:
     if not loans.loan[w, p] > 0.0:
         return False
     first = int(bands.first[w, p])
-    return bool(
-        first <= bands.active[w] or limited_oracle(bands, w)[0] <= band_top(bands, w, first)
-    )
+    return bool(first <= bands.active[w] or price <= band_top(bands, w, first))
 
 
 @kernel
@@ -134,10 +132,11 @@ def decide_loans(
             continue
         budget, planned = sight.balances[w, terms.account, stable] * SAFE, 0.0
         usd, sent, valued = sight.market[w, stable], 0, False
+        price = limited_oracle(bands, w)[0]
         for p in range(loans.owner.shape[0]):
             if sent == terms.max_positions:
                 break
-            if not (may_be_sick(bands, loans, w, p) and attends(sight, terms, w, p)):
+            if not (may_be_sick(bands, loans, w, p, price) and attends(sight, terms, w, p)):
                 continue
             if not valued:
                 value_bands(bands, w)

@@ -111,7 +111,7 @@ def build(
     market: Mapping[str, Any] | None = None,
     pools: Mapping[str, Mapping[str, Any] | Venue] | None = None,
     chain: Mapping[str, Any] | None = None,
-    lending: Mapping[str, Any] | None = None,
+    lending: Mapping[str, Any] | Venue | None = None,
     moves: Mapping[str, Mapping[int, float]] | None = None,
     gwei: tuple[float, float] = (0.0001, 0.01),
 ) -> MarketModel:
@@ -143,7 +143,9 @@ def build(
         oracle=SpotOracle(),
         venues={
             "market": OutsideMarket(**(outside | dict(market or {}))),
-            "lending": PooledMarket(PooledParams(reserves=reserves, **(lending or {}))),
+            "lending": lending
+            if isinstance(lending, Venue)
+            else PooledMarket(PooledParams(reserves=reserves, **(lending or {}))),
             **{
                 name: pool if isinstance(pool, Venue) else ConstantProductPool(**pool)
                 for name, pool in (pools or {}).items()

@@ -17,7 +17,7 @@ VAULTS = {  # the market that they need
 SETTINGS = {"lenders": {"utilisation": 0.97, "interval_seconds": 900}}
 NEEDS = {  # an agent that lives on one market only
     "market_maker": ["market=order_book"],
-    "collateral_buyer": ["lending=compound_v3", "~cast.liquidator_flash"],  # no flash loans there
+    "collateral_buyer": ["lending=compound_v3"],
 }
 
 

@@ -14,6 +14,8 @@ from sim.background import BackgroundDemand
 from sim.blockspace import BlockSpaceParams
 from sim.crowd.crowd import Crowd
 from sim.oracles.oracle import Oracle
+from sim.perps.premium import Premium
+from sim.perps.terms import PerpParams
 from sim.prices.process import PriceProcess
 from sim.scenarios.scenario import Scenario
 from sim.sequencing import Sequencer
@@ -30,7 +32,9 @@ KINDS = {
     "lending": Venue,
     "market": Venue,
     "oracle": Oracle,
+    "perp": PerpParams,
     "pool": Venue,
+    "premium": Premium,
     "price": PriceProcess,
     "sequencer": Sequencer,
 }

@@ -282,3 +282,23 @@ def test_constant_product_pools_are_decided_alike_on_the_board_and_alone(stage):
     assert n == m > 10
     np.testing.assert_array_equal(rows[:n], others[:n])
     model.close()
+
+
+def test_the_arbitrage_of_a_world_alone_is_bit_identical(stage):
+    def digest(n_worlds):
+        agent = trader(holdings={"WETH": 5e6, "USDC": 2e7, "DAI": 5e6}, bid_share=0.3)
+        owner = stage.Positions([{"WETH": 1.0}], [{}])
+        moves = {"WETH": {k: 1.0 + 0.1 * np.sin(k) for k in range(1, 12)}, "DAI": {3: 0.98}}
+        model = stage.build(
+            {"owner": owner, "arb": agent}, pools=every_pool(), moves=moves, n_worlds=n_worlds
+        )
+        for _ in range(12):
+            stage.play(model)
+        rows = model.world.events.rows()
+        rows, balances = rows[rows["world"] == 0], model.world.ledger.balances[0].tobytes()
+        model.close()
+        return rows.tobytes(), balances, len(rows)
+
+    alone, together = digest(1), digest(5)
+    assert alone == together
+    assert alone[2] > 20
