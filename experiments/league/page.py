@@ -187,8 +187,10 @@ def _both(it: Json, show: Any) -> str:
 def _league_table(summary: Json, titles: Mapping[str, str]) -> str:
     """Three tables, so that figures with their intervals fit the page."""
     found = summary["mechanisms"]
+    known = all(it["bad_debt"]["es_99"]["value"] is not None for it in found.values())
+    shown = ("mean", "var_99", "es_99") if known else ("mean", "var_95", "es_95")
     bad = [
-        [titles[name], *(_both(it["bad_debt"][key], money) for key in ("mean", "var_99", "es_99")),
+        [titles[name], *(_both(it["bad_debt"][key], money) for key in shown),
          *_ltv_cells(summary, name)[:1]]
         for name, it in found.items()
     ]  # fmt: skip
@@ -203,7 +205,7 @@ def _league_table(summary: Json, titles: Mapping[str, str]) -> str:
          money(it["means"]["liquidated_debt_usd"]["value"])]
         for name, it in found.items()
     ]  # fmt: skip
-    heads = ("", "mean", "VaR 99", "expected shortfall 99", *_ltv_heads(summary)[:1])
+    heads = ("", *(TAIL_NAMES[key] for key in shown), *_ltv_heads(summary)[:1])
     return (
         table("Bad debt", heads, bad)
         + table("Who loses and who gains, means",
