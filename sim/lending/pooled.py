@@ -21,6 +21,7 @@ the deficit, by exactly the debt that it removes.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -47,6 +48,7 @@ class PooledMarket(LendingMarket):
         Terms. Those of single worlds are changed by `vary`.
     """
 
+    params: PooledParams
     RESULTS: ClassVar[dict[int, tuple[str, ...]]] = {
         **LendingMarket.RESULTS,
         int(Verb.FLASH_BORROW): ("borrowed",),
@@ -70,6 +72,12 @@ class PooledMarket(LendingMarket):
     def market_terms(self) -> Mapping[str, float]:
         """Terms of the whole market."""
         return {name: getattr(self.params, name) for name in MARKET_TERMS}
+
+    def params_at(self, asset: str, ltv: float) -> PooledParams:
+        """Terms with another liquidation threshold of one collateral."""
+        reserve = self.params.reserves[asset]
+        terms = replace(reserve, liquidation_threshold=ltv, ltv=min(reserve.ltv, ltv))
+        return replace(self.params, reserves={**self.params.reserves, asset: terms})
 
     def modes(self, world: "World") -> F64:
         """Terms of the e-mode categories, as multiples of the reserves' terms."""
