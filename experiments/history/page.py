@@ -102,6 +102,7 @@ def headline(summary: Json) -> str:
     if not said:
         return "No figure of this event is judged."
     hits = sum(f["verdict"] == "yes" for f in judged)
+    said = [sentence[:1].upper() + sentence[1:] for sentence in said]
     verdict = f"{hits} of {len(judged)} within a factor of {FACTOR:g}"
     return ". ".join([*said, verdict, *_closed(summary)]) + "."
 
@@ -200,8 +201,8 @@ def effects(summary: Json) -> list[Chart]:
             for a in ran.values()
             if a["effects"][column]["difference"]["low_95"] is not None
         ]
-        if not rows:
-            continue
+        if not any(it["low_95"] or it["high_95"] for _, it in rows):
+            continue  # no ablation moves it
         low, mid, high = ([row[1][key] for row in rows] for key in ("low_95", "value", "high_95"))
         colors = [
             charts.TEAL if b < 0.0 else charts.RED if a > 0.0 else charts.GREY
