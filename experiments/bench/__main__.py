@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 import experiments.bench as bench
-from experiments.bench import Figure, amm, book, conservation, crowd, lending
+from experiments.bench import Figure, amm, book, conservation, crowd, lending, options
 
 PARTS = {
     **lending.PARTS,
@@ -12,6 +12,7 @@ PARTS = {
     **crowd.PARTS,
     **amm.PARTS,
     **conservation.PARTS,
+    **options.PARTS,
 }
 LONG = ("full", "conservation")  # minutes
 

@@ -46,8 +46,8 @@ class CosineDensity:
 def cumulants(model: Model, years: float) -> tuple[float, float, float]:
     """Mean, variance and fourth cumulant of X, by differences of the exponent at 0.
 
-    With psi the exponent, Re psi(u) = -c_2 u^2 / 2 + c_4 u^4 / 24 and
-    Im psi(u) = c_1 u - c_3 u^3 / 6, up to higher orders; the step u is chosen so that c_2 u^2 is 0.01.
+    With psi the exponent, and up to higher orders, Re psi(u) = -c_2 u^2 / 2 + c_4 u^4 / 24 and
+    Im psi(u) = c_1 u - c_3 u^3 / 6; the step u is chosen so that c_2 u^2 is 0.01.
     """
     step, variance = 1.0, 1.0
     for _ in range(6):

@@ -26,9 +26,7 @@ from numpy.typing import ArrayLike
 from sim.errors import ConfigError, InputError
 from sim.kernel import F64, kernel
 from sim.options.black import CALL, N_GREEKS, Greek, black, greeks_on_forward
-from sim.options.terms import broadcast
-
-YEAR_SECONDS = 365.0 * 86_400.0
+from sim.options.terms import YEAR_SECONDS, broadcast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,12 +21,11 @@ import numpy as np
 
 from sim.errors import ConfigError
 from sim.kernel import F64
+from sim.options.terms import YEAR_SECONDS
 
 if TYPE_CHECKING:
     from sim.prices.process import PriceProcess
     from sim.world import World
-
-YEAR_SECONDS = 365.0 * 86_400.0
 
 Payoff = Callable[[F64], F64]
 """From prices (path, step + 1), USD, to what is paid at expiry, (path,) or (path, payoff)."""

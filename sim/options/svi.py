@@ -201,7 +201,7 @@ def _objective(
     for j in range(grid.shape[0]):
         short = 1e-4 - butterfly(p, grid[j])
         if short > 0.0:
-            error += 0.1 * min(short, 1e3) ** 2 + 1e-3 * min(short, 1e3)
+            error += 10.0 * min(short, 1e3) ** 2 + 0.1 * min(short, 1e3)
     return error
 
 

@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike
 from sim.errors import InputError
 from sim.kernel import F64
 
+YEAR_SECONDS = 365.0 * 86_400.0  # crypto markets never close
 _POSITIVE = ("spot", "forward", "strike", "discount")
 _NOT_NEGATIVE = ("years", "sigma")
 

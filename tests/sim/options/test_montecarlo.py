@@ -5,7 +5,7 @@ import pytest
 
 from sim.errors import ConfigError
 from sim.options.black import CALL, PUT, black_price
-from sim.options.characteristic import MertonModel, heston
+from sim.options.characteristic import MertonModel, SvcjModel, heston
 from sim.options.cos import cos_price
 from sim.options.inverse import inverse_option_price
 from sim.options.montecarlo import (
@@ -63,6 +63,39 @@ def test_heston_prices():
     )  # fmt: skip
     exact = cos_price(heston(0.25, 3.0, 0.36, 1.0, -0.3), 100.0, STRIKES, 60 / 365)
     assert (np.abs(found.price - exact) < ERRORS * found.error).all()
+
+
+def test_svcj_prices_agree_with_a_plain_simulation():
+    """Euler steps of 45 minutes of the equations in the module, jumps drawn one by one."""
+    m = SvcjModel(
+        v0=0.4, kappa=5.0, theta=0.4, xi=1.5, rho=-0.3, intensity=12.0, jump_mean=-0.05,
+        jump_volatility=0.1, variance_jump=0.3, jump_correlation=-0.4,
+    )  # fmt: skip
+    rng = np.random.default_rng(7)
+    n, n_steps, years = 40_000, 1_000, 45_000 / (365 * 24 * 60)
+    dt = years / n_steps
+    drift = np.exp(m.jump_mean + m.jump_volatility**2 / 2.0)
+    drift = drift / (1.0 - m.jump_correlation * m.variance_jump) - 1.0
+    x, v = np.zeros(n), np.full(n, m.v0)
+    for _ in range(n_steps):
+        root = np.sqrt(np.maximum(v, 0.0) * dt)
+        z = rng.normal(size=n)
+        b = m.rho * z + np.sqrt(1.0 - m.rho**2) * rng.normal(size=n)
+        x += -0.5 * root * root - m.intensity * drift * dt + root * z
+        v += m.kappa * (m.theta - np.maximum(v, 0.0)) * dt + m.xi * root * b
+        hit = np.flatnonzero(rng.random(n) < m.intensity * dt)
+        jump = rng.exponential(m.variance_jump, hit.size)
+        v[hit] += jump
+        x[hit] += m.jump_mean + m.jump_correlation * jump
+        x[hit] += m.jump_volatility * rng.normal(size=hit.size)
+    last = 100.0 * np.exp(x)
+    assert abs(last.mean() - 100.0) < ERRORS * last.std() / np.sqrt(n)
+    exact = cos_price(m, 100.0, STRIKES, years)
+    for strike, price in zip(STRIKES, exact, strict=True):
+        paid = np.maximum(last - strike, 0.0)
+        slope = np.cov(paid, last)[0, 1] / last.var()
+        cleaned = paid - slope * (last - 100.0)
+        assert abs(cleaned.mean() - price) < ERRORS * cleaned.std() / np.sqrt(n)
 
 
 def test_inverse_payoffs_have_the_inverse_price():
