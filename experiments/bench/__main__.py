@@ -4,13 +4,25 @@ import argparse
 from typing import Any
 
 import experiments.bench as bench
-from experiments.bench import Figure, amm, book, conservation, crowd, lending, options
+from experiments.bench import (
+    Figure,
+    amm,
+    block,
+    book,
+    conservation,
+    crowd,
+    lending,
+    options,
+    paths,
+)
 
 PARTS = {
     **lending.PARTS,
     **book.PARTS,
     **crowd.PARTS,
     **amm.PARTS,
+    **block.PARTS,
+    **paths.PARTS,
     **conservation.PARTS,
     **options.PARTS,
 }

@@ -18,7 +18,7 @@ from typing import Any
 
 from experiments.cli import guarded
 from experiments.words import wants_help, words
-from sim.errors import ConfigError
+from sim.errors import ConfigError, InputError
 
 SURFACE: dict[str, Any] = {
     "data": None,
@@ -38,10 +38,8 @@ def surface(argv: Sequence[str]) -> Path:
     from experiments.calibrate.chain import chosen, load_chain
     from experiments.calibrate.surface import calibrate, printed, tables
     from experiments.progress import Progress
-    from experiments.tables import locate
 
-    path = locate(given["data"], given["file"])
-    chain = load_chain(path)
+    chain = load_chain(_found(given["data"], given["file"]))
     snapshots = chosen(chain, given["currency"], given["every"])
     with Progress(len(snapshots), 0, unit="snapshots") as progress:
         study = calibrate(chain, snapshots, progress)
@@ -57,6 +55,19 @@ def surface(argv: Sequence[str]) -> Path:
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], Path]] = {"surface": surface}
+
+
+def _found(data: str | None, file: str) -> Path:
+    """Find the chain's table."""
+    from experiments.tables import locate
+
+    try:
+        return locate(data, file)
+    except InputError:
+        raise InputError(
+            f"data must be a folder that holds the option chain {file} (.parquet or .csv), got "
+            f"{data or 'nothing'}, which has none; set data=DIR and file=NAME, or file=PATH alone"
+        ) from None
 
 
 def _folder(output: str) -> Path:

@@ -7,7 +7,7 @@ bids and asks (`..._bbo`), which is recorded apart from the changes and so is a 
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -153,47 +153,3 @@ def read_bbo(path: Path) -> BestQuotes:
     ordered(update, file, "update_id")
     quotes = np.column_stack([decimal(table, name, file) for name in _BBO[2:]])
     return BestQuotes(whole(table, "recv_ns", file), update, quotes)
-
-
-def record(
-    table: "pd.DataFrame", path: Path, trades: Path | None, bbo: Path | None
-) -> dict[str, Any]:
-    """Trades, quotes and depth, as `experiments.recordings.read_record` returns them.
-
-    Quotes are those of the stream of best bids and asks where there is one, else the book's after
-    each batch. Depth is sampled once a second, at 0 .. 99 ticks behind the touch.
-    """
-    from experiments.recordings.drive import drive_levels, sample_levels
-
-    depth = parse(table, path.name)
-    tick, lot = (10.0**-d for d in depth.decimals)
-    if bbo is not None:
-        stream = read_bbo(bbo)
-        time, quotes = stream.time, stream.quotes
-    else:
-        time = depth.time
-        quotes = drive_levels(depth.feed).touches[:, :4] * np.array([tick, lot, tick, lot])
-    told = Trades(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), np.zeros(0, bool))
-    if trades is not None:
-        told = read_trades(trades)
-    batches, profiles = sample_levels(depth.feed, depth.time, 10**9, 100)
-    return {
-        "name": path.stem.removesuffix("_depth"),
-        "tick": tick,
-        "trade_time": told.time * 1e-9,
-        "trade_price": told.price,
-        "trade_size": told.size,
-        "trade_sign": np.where(told.buyer_is_maker, -1, 1).astype(np.int64),
-        "quote_time": time * 1e-9,
-        "bid": quotes[:, 0],
-        "bid_size": quotes[:, 1],
-        "ask": quotes[:, 2],
-        "ask_size": quotes[:, 3],
-        "depth_time": depth.time[batches] * 1e-9,
-        "bid_depth": profiles[0] * lot,
-        "ask_depth": profiles[1] * lot,
-        "depth_distance": np.arange(100.0),
-        "order_time": np.zeros(0),
-        "order_size": np.zeros(0),
-        "order_distance": np.zeros(0),
-    }

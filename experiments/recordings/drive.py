@@ -6,12 +6,12 @@ import numpy as np
 
 from experiments.recordings.tables import window_of
 from sim.book.book import new_book
-from sim.book.layout import BASE, BEST, Book, Side
+from sim.book.layout import BASE, Book, Side
 from sim.book.replay import NEW, Findings, Recording, new_findings, rebuild
 from sim.book.replay_levels import LevelFeed, rebuild_levels
 from sim.book.replay_orders import OrderFeed, Told, rebuild_orders
 from sim.errors import InputError
-from sim.kernel import F64, I64, word
+from sim.kernel import I64, word
 
 BUY, SELL = int(Side.BUY), int(Side.SELL)
 _MOST_LEVELS = 2**22
@@ -92,34 +92,6 @@ def _empty(feed: LevelFeed) -> tuple[Book, Findings, I64]:
     n_rows = len(feed.price)
     book = _book(feed.price, n_rows + 16, _MOST_NEAR)
     return book, new_findings(n_rows, n_rows + 16), np.zeros((len(feed.whole), 5), np.int64)
-
-
-def sample_levels(feed: LevelFeed, time: I64, step: int, n: int) -> tuple[I64, tuple[F64, F64]]:
-    """Rebuild a book and look at it every `step` ns.
-
-    Returns
-    -------
-    batches : I64 (sample,)
-        Batch after which each sample was taken.
-    profiles : two arrays (sample, n)
-        Lots of bids and asks at 0 .. n - 1 ticks behind the touch.
-    """
-    book, findings, touches = _empty(feed)
-    moments = np.arange(time[0] + step, time[-1] + 1, step)
-    batches = np.unique(np.searchsorted(time, moments, side="right") - 1)
-    profiles = (np.zeros((len(batches), n)), np.zeros((len(batches), n)))
-    half = book.levels.shape[0] // 2
-    done = 0
-    for i, batch in enumerate(batches + 1):
-        part = feed._replace(start=feed.start[done : batch + 1], whole=feed.whole[done:batch])
-        rebuild_levels(book, part, findings, touches[done:batch])
-        done = batch
-        for side in (BUY, SELL):
-            level = book.head[BEST + side] + np.arange(n)
-            inside = level < half
-            lots = book.levels["quantity"][side * half + np.minimum(level, half - 1)]
-            profiles[side][i] = np.where(inside, lots, 0)
-    return batches.astype(np.int64), profiles
 
 
 def drive_orders(feed: OrderFeed, matching: bool) -> OrderRun:

@@ -7,7 +7,7 @@ One table with the columns `time_ns, type, order_id, size, price, direction` and
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -150,53 +150,3 @@ def _levels(table: "pd.DataFrame", file: str) -> I64:
             levels[:, side, j, 0] = np.where(there, price // TICK, 0)
             levels[:, side, j, 1] = np.where(there, lots, 0)
     return levels
-
-
-def record(table: "pd.DataFrame", path: Path) -> dict[str, Any]:
-    """Trades, quotes, depth and new orders, as `experiments.recordings.read_record` returns them.
-
-    Depth is sampled once a second, at 1 .. 10 ticks from the touch; nan beyond the recorded depth.
-    """
-    day = parse(table, path.name)
-    rows, time = day.recorded, day.recorded.time * 1e-9
-    bid, ask = rows.levels[:, 0, 0], rows.levels[:, 1, 0]
-    both = (bid[:, 0] > 0) & (ask[:, 0] > 0)
-    traded = (day.kind == 4) | (day.kind == 5)
-    entered = np.flatnonzero(rows.kind == NEW)
-    entered = entered[entered > 0]
-    before = rows.levels[entered - 1]
-    buys = rows.side[entered] == int(Side.BUY)
-    distance = np.where(buys, before[:, 0, 0, 0] - rows.price[entered],
-                        rows.price[entered] - before[:, 1, 0, 0])  # fmt: skip
-    seconds = np.arange(np.ceil(time[0]), time[-1])
-    sampled = np.searchsorted(time, seconds, side="right") - 1
-    return {
-        "name": path.stem,
-        "tick": 0.01,
-        "trade_time": time[traded],
-        "trade_price": table["price"].to_numpy(np.float64)[traded] * 1e-4,
-        "trade_size": rows.lots[traded].astype(np.float64),
-        "trade_sign": np.where(rows.side[traded] == int(Side.SELL), 1, -1).astype(np.int64),
-        "quote_time": time[both],
-        "bid": bid[both, 0] * 0.01,
-        "ask": ask[both, 0] * 0.01,
-        "bid_size": bid[both, 1].astype(np.float64),
-        "ask_size": ask[both, 1].astype(np.float64),
-        "depth_time": seconds,
-        "bid_depth": _profile(rows.levels[sampled, 0], -1),
-        "ask_depth": _profile(rows.levels[sampled, 1], 1),
-        "depth_distance": np.arange(10.0),
-        "order_time": time[entered],
-        "order_size": rows.lots[entered].astype(np.float64),
-        "order_distance": distance.astype(np.float64),
-    }
-
-
-def _profile(levels: I64, step: int, n: int = 10) -> Any:
-    """Lots at 0 .. n-1 ticks behind the touch; nan where that lies beyond the recorded depth."""
-    behind = (levels[:, :, 0] - levels[:, :1, 0]) * step
-    profile = np.zeros((len(levels), n))
-    for distance in range(n):
-        profile[:, distance] = ((behind == distance) * levels[:, :, 1]).sum(axis=1)
-    profile[np.arange(n)[None, :] > behind[:, -1:]] = np.nan
-    return profile

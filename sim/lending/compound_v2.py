@@ -12,7 +12,7 @@ not entered as collateral, and flash loans, which it does not have.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from sim.actions import Reject, Verb
@@ -117,14 +117,6 @@ def utilisation(cash: float, borrows: float, reserves: float) -> float:
 def supply_rate(rate: float, used: float, reserve_factor: float) -> float:
     """Rate that suppliers earn when borrowers pay `rate`; any unit of time."""
     return used * (rate * (1.0 - reserve_factor))
-
-
-@kernel
-def exchange_rate(cash: float, borrows: float, reserves: float, shares: float) -> float:
-    """Tokens per share of supply; 1 without shares. `accrue_shares` keeps it as the index."""
-    if shares <= 0.0:
-        return 1.0
-    return (cash + borrows - reserves) / shares
 
 
 @inlined
@@ -313,6 +305,7 @@ class CompoundV2Market(LendingMarket):
     params : CompoundV2Params
     """
 
+    params: CompoundV2Params
     COLUMNS: ClassVar[dict[str, tuple[str, ...]]] = {
         "collateral_factor": ("ltv", "liquidation_threshold"),
         "multiplier": ("slope_1",),
@@ -350,6 +343,11 @@ class CompoundV2Market(LendingMarket):
             }
             for asset, reserve in self.params.reserves.items()
         }
+
+    def params_at(self, asset: str, ltv: float) -> CompoundV2Params:
+        """Terms with another collateral factor."""
+        terms = replace(self.params.reserves[asset], collateral_factor=ltv)
+        return replace(self.params, reserves={**self.params.reserves, asset: terms})
 
     def market_terms(self) -> Mapping[str, float]:
         """Terms of the whole market."""

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.recordings import read_record
 from experiments.recordings.drive import drive_levels, drive_messages, drive_orders
 from experiments.recordings.tables import decimals_of, read_recording
 from experiments.replay_book import main
@@ -488,26 +487,6 @@ def test_the_command_line_says_what_it_wants(run, save, tmp_path):
     code, out, _ = run("--help")
     assert code == 0
     assert "N passed, N failed" in out
-
-
-# records for the stylised facts
-
-
-def test_records_of_each_layout(save):
-    record = read_record(save(TWO_LEVELS))
-    assert record["trade_sign"].tolist() == [1, -1, -1, -1, 1, 1]  # against the resting order
-    assert record["trade_price"].tolist() == pytest.approx([1.015, 1.01, 1.01, 1.01, 1.02, 1.03])
-    assert record["order_distance"].tolist() == [-1, 0, 0]
-    assert (record["ask"] - record["bid"]).min() > 0.0
-    record = read_record(save(life_rows()))
-    assert record["trade_sign"].tolist() == [1, 1]
-    assert record["trade_size"].tolist() == pytest.approx([1.0, 0.5])
-    path = save(depth_rows(), "z_depth.parquet")
-    save(trade_rows(), "z_trades.parquet")
-    record = read_record(path)
-    assert record["trade_sign"].tolist() == [1, -1, -1]
-    assert record["bid"].tolist() == pytest.approx([100.0, 100.0, 100.1])
-    assert record["bid_depth"][-1, :3].tolist() == pytest.approx([0.5, 1.0, 0.0])
 
 
 def test_a_folder_is_no_table(tmp_path):

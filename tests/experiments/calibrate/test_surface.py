@@ -179,7 +179,7 @@ def test_bad_words_get_one_sentence(written, tmp_path):
         command(["surface", f"file={path}", "every=0"])
     with pytest.raises(InputError, match=r"currency must be all or one of BTC in chain.parquet"):
         command(["surface", f"file={path}", "currency=SOL"])
-    with pytest.raises(InputError, match="must hold the table nowhere"):
+    with pytest.raises(InputError, match="holds the option chain nowhere"):
         command(["surface", f"data={tmp_path}", "file=nowhere"])
 
 
