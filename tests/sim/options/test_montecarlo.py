@@ -5,7 +5,7 @@ import pytest
 
 from sim.errors import ConfigError
 from sim.options.black import CALL, PUT, black_price
-from sim.options.characteristic import MertonModel, SvcjModel, heston
+from sim.options.characteristic import MertonModel, SvcjModel, heston, svcj_of_daily
 from sim.options.cos import cos_price
 from sim.options.inverse import inverse_option_price
 from sim.options.montecarlo import (
@@ -17,10 +17,12 @@ from sim.options.montecarlo import (
     underlying,
 )
 from sim.prices.bars import Bars
+from sim.prices.bates import Bates
 from sim.prices.diffusion import GeometricBrownian
 from sim.prices.heston import Heston
 from sim.prices.jumps import Merton
 from sim.prices.replay import Replay
+from sim.prices.svcj import Svcj
 
 STRIKES = np.array([80.0, 100.0, 125.0])
 INITIAL = {"BTC": 100.0}
@@ -63,6 +65,44 @@ def test_heston_prices():
     )  # fmt: skip
     exact = cos_price(heston(0.25, 3.0, 0.36, 1.0, -0.3), 100.0, STRIKES, 60 / 365)
     assert (np.abs(found.price - exact) < ERRORS * found.error).all()
+
+
+def test_bates_prices():
+    process = Bates(
+        initial=INITIAL, volatility=0.5, long_run_volatility=0.6, mean_reversion=3.0,
+        vol_of_vol=1.0, leverage=-0.3, intensity=4.0, jump_mean=-0.08, jump_volatility=0.12,
+    )  # fmt: skip
+    model = SvcjModel(
+        v0=0.25, kappa=3.0, theta=0.36, xi=1.0, rho=-0.3, intensity=4.0, jump_mean=-0.08,
+        jump_volatility=0.12,
+    )  # fmt: skip
+    found = monte_carlo(
+        process, european(STRIKES, CALL), asset="BTC", years=60 / 365, n_steps=120,
+        n_paths=20_000, controls=[underlying(100.0)],
+    )  # fmt: skip
+    exact = cos_price(model, 100.0, STRIKES, 60 / 365)
+    assert (np.abs(found.price - exact) < ERRORS * found.error).all()
+
+
+def test_svcj_prices_of_the_daily_estimates():
+    """The estimated daily model in steps of an hour, beside its limit in continuous time.
+
+    Its Euler variance, which counts as 0 where it falls below, sits well above 0 here.
+    """
+    process = Svcj(initial=INITIAL, multiple=1.0, variance=0.3, vol_of_vol=0.05)
+    model = svcj_of_daily(
+        variance=0.3, kappa=process.mean_reversion, theta=process.level, sigma_v=0.05,
+        rho=process.leverage, intensity=process.intensity, mu_y=process.jump_mean,
+        sigma_y=process.jump_volatility, rho_j=process.jump_leverage, mu_v=process.variance_jump,
+        scale=process.scale,
+    )  # fmt: skip
+    found = monte_carlo(
+        process, european(STRIKES, CALL), asset="BTC", years=20 / 365, n_steps=480,
+        n_paths=20_000, controls=[underlying(100.0)], chunk=4_096,
+    )  # fmt: skip
+    exact = cos_price(model, 100.0, STRIKES, 20 / 365)
+    assert (np.abs(found.price - exact) < ERRORS * found.error).all()
+    assert (found.error < 0.03 * exact + 0.01).all()
 
 
 def test_svcj_prices_agree_with_a_plain_simulation():
