@@ -66,10 +66,15 @@ N_GREEKS = len(Greek)
 
 @inlined
 def log_ratio(low: float, high: float) -> float:
-    """Take ln(low / high) without losing digits where the two are close."""
-    gap = low - high
-    if abs(gap) < 0.1 * high:
-        return math.log1p(gap / high)
+    """Take ln(low / high) without losing digits where the two are close.
+
+    Within 10% by 2 artanh((low - high) / (low + high)), whose numerator is exact, else by the log.
+    """
+    q = (low - high) / (low + high)
+    if abs(q) < 0.05:
+        w = q * q
+        tail = w * (1.0 / 5.0 + w * (1.0 / 7.0 + w * (1.0 / 9.0 + w * (1.0 / 11.0 + w / 13.0))))
+        return 2.0 * q + 2.0 * q * (w * (1.0 / 3.0 + tail))
     return math.log(low / high)
 
 

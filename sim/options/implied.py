@@ -105,8 +105,11 @@ def _guess_low(beta: float, b_l: float, s_l: float, per_vega: float, size: float
     if not guess > 0.0:  # it overshot: the parabola of both values and the slope at 0
         u = beta / b_l
         guess = (f * u + b_l * (1.0 - u)) * u
-    p = (guess / scale) ** (1.0 / 3.0)
-    return size / (_SQRT_3 * -normal_quantile(min(p, 0.49999)))
+    # Phi(-z)^3 = guess / scale: the quantile of Abramowitz and Stegun 26.2.23, to 4.5e-4
+    t = math.sqrt(-2.0 / 3.0 * math.log(guess / scale))
+    top = 2.515517 + t * (0.802853 + t * 0.010328)
+    bottom = 1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308))
+    return size / (_SQRT_3 * (t - top / bottom))
 
 
 @kernel
