@@ -4,7 +4,7 @@ Everything rests on one function, Mills's ratio R(y) = (1 - Phi(y)) / phi(y) for
 variable v = (y - 5) / (y + 5), which maps [0, inf) to [-1, 1), the function (y + 1) R(y) is smooth,
 and 24 Chebyshev coefficients reach double precision. They were computed with 40 digits from the
 definition, then rewritten in powers of v (the powers' coefficients add to 1.7 in absolute value, so
-nothing is lost). Largest relative error found on 0 <= y <= 60: 3.4e-16.
+nothing is lost). Largest relative error found on 0 <= y <= 60: 4.2e-16.
 
 The probability Phi(-y) = R(y) phi(y) then keeps its relative precision until it underflows near
 y = 38; only the rounding of y itself matters, which the density amplifies by y^2.
@@ -21,7 +21,7 @@ INVERSE_SQRT_2PI = 1.0 / SQRT_2PI
 
 @inlined
 def mills(y: float) -> float:
-    """Mills's ratio R(y) = (1 - Phi(y)) / phi(y) at y >= 0, to 4e-16 relative.
+    """Mills's ratio R(y) = (1 - Phi(y)) / phi(y) at y >= 0, to 5e-16 relative.
 
     Its derivative is y R(y) - 1; R(0) = sqrt(pi / 2), and R(y) is near 1 / y for large y. The
     powers are summed in pairs of pairs (Estrin): half as long a chain of operations as Horner's.
