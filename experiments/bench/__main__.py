@@ -4,7 +4,17 @@ import argparse
 from typing import Any
 
 import experiments.bench as bench
-from experiments.bench import Figure, amm, block, book, conservation, crowd, lending, paths
+from experiments.bench import (
+    Figure,
+    amm,
+    block,
+    book,
+    conservation,
+    crowd,
+    lending,
+    options,
+    paths,
+)
 
 PARTS = {
     **lending.PARTS,
@@ -14,6 +24,7 @@ PARTS = {
     **block.PARTS,
     **paths.PARTS,
     **conservation.PARTS,
+    **options.PARTS,
 }
 LONG = ("full", "conservation")  # minutes
 
