@@ -82,4 +82,4 @@ def test_who_takes_part_and_how_far_the_tail_reaches_is_checked_first(composed):
     with pytest.raises(ConfigError, match="reference must be one of the mechanisms"):
         League(composed("mechanisms.aave_v3=false"), lambda _: {}, Serial())
     with pytest.raises(ConfigError, match="needs at least 100 worlds"):
-        League(composed("efficiency_worlds=50"), lambda _: {}, Serial())
+        League(composed("tail=es_99", "efficiency_worlds=50"), lambda _: {}, Serial())
