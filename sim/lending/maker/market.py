@@ -2,18 +2,19 @@
 
 What it models: vaults (`vault`) with a liquidation ratio, stability fee, debt ceiling and dust;
 English (`flip`) or Dutch (`clip`) auctions, whose bids are rows that need block space like any
-other; the system's surplus and debt, and the bad debt that auctions leave. Prices are the world's
-oracle: choose the delayed one for Maker's security module.
+other; the system's surplus and debt, with the queue (`vow`) in which seized debt waits before
+surplus may cancel it, and the bad debt that auctions leave. Prices are the world's oracle: choose
+the delayed one for Maker's security module.
 
-What it leaves out: other collateral types, the savings rate, auctions of surplus and of debt (flap,
-flop: surplus and debt are booked and cancelled against each other, and no MKR is bought or minted),
-the queue that holds seized debt back for some days (it is held back until its auction ends),
-emergency shutdown, the oracle's governance.
+What it leaves out: other collateral types, the savings rate, auctions of surplus and of debt for
+MKR (flap, flop: there is no market of MKR here, none is bought or minted; `auctionable_surplus` and
+`auctionable_debt` say what could be put up), emergency shutdown, the oracle's governance.
 
 Invariants, per world: custody of collateral = what vaults lock + lots of live auctions; custody of
 stable tokens = surplus; stable tokens of vault debt are minted and burnt with it; the system's debt
-(`sin`) rises by what is seized and by incentives, and falls by healing alone; bad debt is booked
-only where an auction ends with less than the debt behind it.
+(`sin`) rises by what is seized and by incentives, and falls by healing alone, which never touches
+what is queued and takes as much surplus out of custody; bad debt is booked only where an auction
+ends with less than the debt behind it.
 """
 
 from dataclasses import replace
@@ -30,16 +31,17 @@ from sim.lending.maker.flip import bid, bite, deal, tick
 from sim.lending.maker.params import FLIP, MakerParams
 from sim.lending.maker.state import MakerState, Money, new_state
 from sim.lending.maker.vault import (
+    TIE,
     accrue,
     auction_number,
     draw,
     find_auction,
     free,
-    heal,
     is_unsafe,
     lock,
     wipe,
 )
+from sim.lending.maker.vow import heal
 from sim.lending.maker.worth import fill_vaults, sum_auctions
 from sim.lending.vaults import VaultBook
 
@@ -328,8 +330,8 @@ class MakerMarket(LoanVenue):
         accrue(self.state, self.money, (1.0 + fee) ** (self.world.block_seconds / YEAR))
 
     def settle(self) -> None:
-        """Cancel the system's surplus against debt that no auction covers."""
-        heal(self.state, self.money)
+        """Release debt that is due from the queue and cancel surplus against what has left it."""
+        heal(self.state, self.money, self.now)
 
     # -- views ------------------------------------------------------------------------------------
 
@@ -407,6 +409,33 @@ class MakerMarket(LoanVenue):
         """Debt of the system beyond its surplus and what auctions may still bring, (world,)."""
         system = self.state.system
         return np.asarray(np.maximum(system["sin"] - system["due"] - system["surplus"], 0.0))
+
+    def queued(self) -> F64:
+        """Seized debt that surplus may not cancel yet, stable tokens, shape (world,)."""
+        return np.asarray(self.state.system["queued"].copy())
+
+    def auctionable_debt(self) -> F64:
+        """Debt that debt auctions could put up now (`vow.flop`), stable tokens, shape (world,).
+
+        Whole lots of `sump` of what has left the queue; 0 while there is any surplus, which must be
+        used first (`settle` does that in every block). What was put up would not come back here:
+        no auction for MKR takes place, so each call counts the same debt again.
+        """
+        system = self.state.system
+        free = np.maximum(system["sin"] - system["queued"], 0.0)
+        lots = np.floor((free + TIE * system["sin"]) / system["sump"])
+        return np.asarray(np.where(system["surplus"] > 0.0, 0.0, lots * system["sump"]))
+
+    def auctionable_surplus(self) -> F64:
+        """Surplus that surplus auctions could put up now (`vow.flap`), stable tokens, (world,).
+
+        Whole lots of `bump` of what exceeds all debt, queued or not, and the buffer `hump`; 0 while
+        there is debt outside the queue, which must be cancelled first.
+        """
+        system = self.state.system
+        room = system["surplus"] * (1.0 + TIE) - system["sin"] - system["hump"]
+        lots = np.floor(np.maximum(room, 0.0) / system["bump"])
+        return np.asarray(np.where(system["sin"] > system["queued"], 0.0, lots * system["bump"]))
 
     def claims(self) -> F64:
         """Collateral of vaults and auctions, and the system's surplus."""
