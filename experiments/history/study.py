@@ -59,7 +59,7 @@ def replay(
     folder = Path(str(config["out"])).expanduser() / f"history-{name}"
     runs = run_designs(
         FUNCTION, {key: bare(design) for key, design in designs.items()}, folder, engine,
-        seed=seed, worlds=worlds, chunk=config["chunk"],
+        seed=seed, worlds=worlds, chunk=config["chunk"], needed=BASE,
     )  # fmt: skip
     base = runs[BASE]
     if base.worlds is None or base.store is None:

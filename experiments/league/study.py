@@ -71,7 +71,7 @@ class League:
                 self.titles[name] = str(config["title"])
         runs |= run_designs(
             FUNCTION, designs, self.folder, self.engine, seed=self.config["seed"], worlds=worlds,
-            chunk=self.config["chunk"],
+            chunk=self.config["chunk"], needed=None if tag else self.config["reference"],
         )  # fmt: skip
         return {name: runs[f"{name}{tag}"] for name in self.mechanisms}
 
