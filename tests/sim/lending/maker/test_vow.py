@@ -150,19 +150,21 @@ def test_surplus_auctions_start_a_whole_bump_above_debt_and_buffer(maker):
         assert world.market.auctionable_surplus()[0] == expected, (surplus, sin, queued)
 
 
-def test_no_rounding_blocks_a_surplus_auction(maker):
-    """Odd amounts, healed and seized again: debt that is all queued is so to the bit."""
-    ink = (100.0,) * 40
-    debt = tuple(10_000.0 + 0.1 * k / 3.0 for k in range(40))
-    world = maker(ink, debt, surplus=9e5, max_auctions=64, **{**LUMPS, "wait": 60.0})
+@pytest.mark.parametrize("k", range(1, 9))
+def test_no_rounding_blocks_a_surplus_auction(maker, k):
+    """Large old debt rounds what small new debt adds to it; once healed, none of it is left."""
+    world = maker(debt=(10_000.0 + 0.1 * k / 3.0,), **LUMPS)
+    old = 7e9 / 3.0
+    set_system(world, sin=old)
     world.price(140.0)
-    for k in range(40):
-        settle_at(world, 600.0 * k)
-        world.do(Verb.LIQUIDATE, target=k)
-        world.market.settle()
-        system = world.market.state.system[0]
-        assert system["sin"] == system["queued"] > 0.0
-        assert world.market.auctionable_surplus()[0] > 0.0
+    world.act(world.market, Verb.LIQUIDATE, account=ALICE, target=0)
+    world.ledger.endow(0, DAI, old + 1e6)
+    set_system(world, surplus=old + 1e6)
+    assert world.market.auctionable_surplus()[0] == 0.0  # the old debt is not queued
+    world.market.settle()
+    system = world.market.state.system[0]
+    assert system["sin"] == system["queued"] == pytest.approx(5_000.0, rel=1e-4)
+    assert world.market.auctionable_surplus()[0] == 490_000.0  # 5,000 are owed
 
 
 def test_the_queue_goes_back_with_all_else(maker):
