@@ -165,6 +165,28 @@ def _fill_uniform(out: F64, key: U64, lane: Word, world_ids: I64, step: int) -> 
 
 
 @kernel
+def _fill_each(out: F64, key: U64, lane: Word, world_ids: I64, steps: I64) -> None:
+    """Fill `out (row, n)`, each row at its own world and step, with vector code across rows."""
+    k0 = key[0]
+    k1 = key[1]
+    n_rows, n = out.shape
+    for j in range(n >> 1):
+        c2 = np.uint64(j) & _MASK
+        for i in range(n_rows):
+            x = _round(
+                np.uint64(world_ids[i]) & _MASK, np.uint64(steps[i]) & _MASK, c2, lane, k0, k1
+            )
+            x = _round(*_round(*_round(*x)))
+            x = _round(*_round(*_round(*x)))
+            x = _round(*_round(*_round(*x)))
+            out[i, 2 * j] = unit_interval(x[0], x[1])
+            out[i, 2 * j + 1] = unit_interval(x[2], x[3])
+    if n & 1:
+        for i in range(n_rows):
+            out[i, n - 1] = _uniform_of(key, lane, world_ids[i], steps[i], n - 1)
+
+
+@kernel
 def _body_numerator(r: float) -> float:
     p = 2.5090809287301226727e3 * r + 3.3430575583588128105e4
     p = p * r + 6.7265770927008700853e4
@@ -331,9 +353,8 @@ def uniforms(out: F64, key: U64, world_ids: I64, step: int) -> None:
 
 
 @kernel
-def normals(out: F64, key: U64, world_ids: I64, step: int) -> None:
-    """Fill `out (world, n)` with `normal` at indices 0, ..., n - 1."""
-    _fill_uniform(out, key, _NORMAL, world_ids, step)
+def _invert(out: F64) -> None:
+    """Turn uniforms into standard normals, in place; `out` is contiguous."""
     flat = out.reshape(-1)
     for i in range(flat.shape[0]):
         # The body is computed for all, without a branch, so that it vectorises. A tail keeps its
@@ -346,6 +367,20 @@ def normals(out: F64, key: U64, world_ids: I64, step: int) -> None:
     for i in range(flat.shape[0]):
         if flat[i] > 9.0:
             flat[i] = _normal_tail(flat[i] * _SMALL)
+
+
+@kernel
+def normals(out: F64, key: U64, world_ids: I64, step: int) -> None:
+    """Fill `out (world, n)` with `normal` at indices 0, ..., n - 1."""
+    _fill_uniform(out, key, _NORMAL, world_ids, step)
+    _invert(out)
+
+
+@kernel
+def normals_each(out: F64, key: U64, world_ids: I64, steps: I64) -> None:
+    """Fill `out (row, n)` with `normal` of each row's own world and step, indices 0, ..., n - 1."""
+    _fill_each(out, key, _NORMAL, world_ids, steps)
+    _invert(out)
 
 
 @kernel

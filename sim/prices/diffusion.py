@@ -10,24 +10,28 @@ Shapes: price (world, asset); shocks (world, moving asset); loading (moving asse
 An asset without volatility grows by its drift alone; with a drift of 0 it is a constant.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from sim import streams
 from sim.kernel import F64, I64, U64, Bool, kernel
+from sim.prices.paths import PathFiller, check_length
 from sim.prices.process import (
     SECONDS_PER_YEAR,
     PerAsset,
     PriceProcess,
+    asset_of,
     check_initial,
     check_numbers,
     correlation_matrix,
     initial_prices,
     loading_of,
     moving,
+    of,
     per_asset,
 )
 from sim.state import Arena
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from sim.world import World
 
 STREAM = "prices.diffusion"
+PATHS = "prices.diffusion.paths"
 
 
 @kernel
@@ -77,6 +82,29 @@ def diffuse(
         for i in range(n):
             a = assets[i]
             price[w, a] *= np.exp(growth[a] + shocks[w, i])
+
+
+@kernel
+def fill_diffusion(
+    out: F64,
+    shocks: F64,
+    opening: float,
+    growth: float,
+    spread: float,
+) -> None:
+    """Turn standard normals into paths; `growth` and `spread` are a step's log mean and deviation.
+
+    Parameters
+    ----------
+    out : array (row, step + 1, 1)
+    shocks : array (row, step)
+    """
+    for i in range(out.shape[0]):
+        price = opening
+        out[i, 0, 0] = price
+        for t in range(shocks.shape[1]):
+            price *= math.exp(growth + spread * shocks[i, t])
+            out[i, t + 1, 0] = price
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +187,34 @@ class GeometricBrownian(PriceProcess):
             return
         d = self.diffusion
         diffuse(self.price, d.shocks, d.assets, d.loading, d.growth, d.key, self.world_ids, step)
+
+    def path_filler(
+        self, seed: int, n_steps: int, dt_seconds: float, *, asset: str | None = None
+    ) -> PathFiller:
+        """Make what fills whole paths of one asset."""
+        terms = path_terms(self, n_steps, dt_seconds, asset)[1:]
+        key = streams.stream_key(seed, PATHS)
+        return PathFiller(fill_diffusion, terms, key, n_steps, 1, 1)
+
+
+class Brownian(Protocol):
+    """What the models with a constant volatility have in common."""
+
+    initial: Mapping[str, float]
+    volatility: PerAsset
+    drift: PerAsset
+
+
+def path_terms(
+    process: Brownian, n_steps: int, dt_seconds: float, asset: str | None, *jumps: PerAsset
+) -> tuple[str, float, float, float]:
+    """Name the asset of a path; give its first price, and a step's log mean and deviation."""
+    check_length(n_steps, dt_seconds)
+    name = asset_of(process.initial, asset, process.volatility, process.drift, *jumps)
+    years = dt_seconds / SECONDS_PER_YEAR
+    sigma = of(process.volatility, name)
+    growth = (of(process.drift, name) - 0.5 * sigma**2) * years
+    return name, float(process.initial[name]), growth, sigma * math.sqrt(years)
 
 
 def check_diffusion(

@@ -24,7 +24,9 @@ import numpy as np
 from sim import streams
 from sim.errors import ConfigError
 from sim.kernel import F64, I64, U64, Bool, kernel
-from sim.prices.diffusion import Diffusion, check_diffusion, diffuse
+from sim.prices.diffusion import PATHS as DIFFUSION_PATHS
+from sim.prices.diffusion import Diffusion, check_diffusion, diffuse, path_terms
+from sim.prices.paths import PathFiller
 from sim.prices.process import (
     SECONDS_PER_YEAR,
     PerAsset,
@@ -32,6 +34,7 @@ from sim.prices.process import (
     check_initial,
     check_numbers,
     initial_prices,
+    of,
     per_asset,
 )
 from sim.state import Arena
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
     from sim.world import World
 
 STREAM = "prices.jumps"
+PATHS = "prices.jumps.paths"
+_MOST = 4096  # addresses that the jumps of one step of a path may take
 
 
 @kernel
@@ -117,6 +122,90 @@ def jump_kou(
                 price[w, a] *= math.exp(total)
 
 
+@kernel
+def merton_jump(
+    rate: float, mean: float, spread: float, key: U64, world_id: int, step: int, index: int
+) -> float:
+    """Draw the log jump of one step of a path, 0 without one."""
+    n = streams.poisson(key, world_id, step, index, rate)
+    if n == 0:
+        return 0.0
+    return n * mean + math.sqrt(n) * spread * streams.normal(key, world_id, step, index)
+
+
+@kernel
+def fill_merton(
+    out: F64,
+    shocks: F64,
+    opening: float,
+    growth: float,
+    spread: float,
+    jump: F64,
+    key: U64,
+    world_ids: I64,
+    episodes: I64,
+) -> None:
+    """Turn standard normals into paths with lognormal jumps.
+
+    Parameters
+    ----------
+    out : array (row, step + 1, 1)
+    shocks : array (row, step)
+    growth, spread : float
+        Log mean (compensated) and deviation of a step without jumps.
+    jump : array (3,)
+        Expected jumps in a step; mean and standard deviation of a log jump.
+    """
+    for i in range(out.shape[0]):
+        price = opening
+        out[i, 0, 0] = price
+        for t in range(shocks.shape[1]):
+            move = growth + spread * shocks[i, t]
+            move += merton_jump(jump[0], jump[1], jump[2], key, world_ids[i], episodes[i], t)
+            price *= math.exp(move)
+            out[i, t + 1, 0] = price
+
+
+@kernel
+def fill_kou(
+    out: F64,
+    shocks: F64,
+    opening: float,
+    growth: float,
+    spread: float,
+    jump: F64,
+    key: U64,
+    world_ids: I64,
+    episodes: I64,
+) -> None:
+    """Turn standard normals into paths with double-exponential jumps.
+
+    Parameters
+    ----------
+    out : array (row, step + 1, 1)
+    shocks : array (row, step)
+    growth, spread : float
+        Log mean (compensated) and deviation of a step without jumps.
+    jump : array (4,)
+        Expected jumps in a step; probability that one goes up; mean log jump up and down.
+    """
+    for i in range(out.shape[0]):
+        w, e = world_ids[i], episodes[i]
+        price = opening
+        out[i, 0, 0] = price
+        for t in range(shocks.shape[1]):
+            move = growth + spread * shocks[i, t]
+            for k in range(streams.poisson(key, w, e, t, jump[0])):
+                index = t * _MOST + k
+                size = streams.exponential(key, w, e, index)
+                if streams.uniform(key, w, e, index) > 1.0 - jump[1]:
+                    move += size * jump[2]
+                else:
+                    move -= size * jump[3]
+            price *= math.exp(move)
+            out[i, t + 1, 0] = price
+
+
 def jump_clocks(intensity: PerAsset, world: "World", jumps: Bool) -> tuple[I64, F64]:
     """Give each asset its clock and its expected jumps per block, 0 where `jumps` is False."""
     n = len(world.assets)
@@ -189,6 +278,29 @@ class Merton(PriceProcess):
         d, ids = self.diffusion, self.world_ids
         diffuse(self.price, d.shocks, d.assets, d.loading, d.growth, d.key, ids, step)
         jump_merton(self.price, self.clock, self.rate, self.mean, self.spread, self.key, ids, step)
+
+    def path_filler(
+        self, seed: int, n_steps: int, dt_seconds: float, *, asset: str | None = None
+    ) -> PathFiller:
+        """Make what fills whole paths of one asset."""
+        sizes = (self.jump_mean, self.jump_volatility)
+        name, opening, growth, spread = path_terms(self, n_steps, dt_seconds, asset, *sizes)
+        jump, compensator = merton_terms(
+            name, dt_seconds, self.intensity, self.jump_mean, self.jump_volatility
+        )
+        terms = (opening, growth - compensator, spread, jump, streams.stream_key(seed, PATHS))
+        key = streams.stream_key(seed, DIFFUSION_PATHS)
+        return PathFiller(fill_merton, terms, key, n_steps, 1, 1, addressed=True)
+
+
+def merton_terms(
+    asset: str, dt_seconds: float, intensity: PerAsset, mean: PerAsset, spread: PerAsset
+) -> tuple[F64, float]:
+    """Terms (rate, mean, spread) of one asset's jumps in a step, and their compensator."""
+    m, s = of(mean, asset), of(spread, asset)
+    jumps = m != 0.0 or s > 0.0
+    rate = of(intensity, asset) * dt_seconds / SECONDS_PER_YEAR if jumps else 0.0
+    return np.array([rate, m, s]), rate * math.expm1(m + 0.5 * s**2)
 
 
 @dataclass(kw_only=True)
@@ -267,3 +379,19 @@ class Kou(PriceProcess):
         diffuse(self.price, d.shocks, d.assets, d.loading, d.growth, d.key, ids, step)
         sizes = (self.up, self.size_up, self.size_down)
         jump_kou(self.price, self.clock, self.rate, *sizes, self.key, ids, step)
+
+    def path_filler(
+        self, seed: int, n_steps: int, dt_seconds: float, *, asset: str | None = None
+    ) -> PathFiller:
+        """Make what fills whole paths of one asset."""
+        sizes = (self.mean_up, self.mean_down)
+        name, opening, growth, spread = path_terms(self, n_steps, dt_seconds, asset, *sizes)
+        up, size_up, size_down = of(self.probability_up, name, 0.3), *(of(s, name) for s in sizes)
+        rate = of(self.intensity, name) * dt_seconds / SECONDS_PER_YEAR
+        rate = rate if size_up > 0.0 or size_down > 0.0 else 0.0
+        factor = up / (1.0 - size_up) + (1.0 - up) / (1.0 + size_down)
+        jump = np.array([rate, up, size_up, size_down])
+        growth -= rate * (factor - 1.0)
+        terms = (opening, growth, spread, jump, streams.stream_key(seed, PATHS))
+        key = streams.stream_key(seed, DIFFUSION_PATHS)
+        return PathFiller(fill_kou, terms, key, n_steps, 1, 1, addressed=True)

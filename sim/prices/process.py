@@ -9,12 +9,14 @@ so that GBM, Merton and Kou are compared on the same diffusion.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sim.errors import ConfigError
 from sim.kernel import F64, I64, Bool
+from sim.prices.paths import PathFiller, addresses, check_length
 from sim.state import Arena
 
 if TYPE_CHECKING:
@@ -38,11 +40,15 @@ class PriceProcess(ABC):
         All per-world state, `price` among it.
     start : float
         Unix time of step 0, seconds; 0 for a process without a calendar.
+    channels : tuple of str
+        What `paths` gives for each moment: the price, USD, and, where the model has one, the
+        annualised volatility of log returns that holds then.
     """
 
     arena: Arena
     price: F64
     start: float = 0.0
+    channels: ClassVar[tuple[str, ...]] = ("price",)
 
     @abstractmethod
     def bind(self, world: "World") -> None:
@@ -56,6 +62,46 @@ class PriceProcess(ABC):
         """Most steps that the process can price; None: any number."""
         del block_seconds
         return None
+
+    def path_filler(
+        self, seed: int, n_steps: int, dt_seconds: float, *, asset: str | None = None
+    ) -> PathFiller:
+        """Make what fills whole paths of one asset (see `sim.prices.paths`); needs no `bind`.
+
+        Parameters
+        ----------
+        seed : int
+            Seed of the run.
+        n_steps : int
+            Steps of a path, which has n_steps + 1 moments.
+        dt_seconds : float
+            Length of a step.
+        asset : str, optional
+            Which of the process's assets; its first that moves when left out. The paths of two
+            assets at one address share their draws.
+        """
+        del seed, n_steps, dt_seconds, asset
+        raise ConfigError(
+            f"{type(self).__name__} makes no whole paths; take HistoricalWindows for recorded "
+            "prices, or one of the models"
+        )
+
+    def paths(
+        self,
+        seed: int,
+        world_ids: ArrayLike,
+        episodes: ArrayLike,
+        n_steps: int,
+        dt_seconds: float,
+        *,
+        asset: str | None = None,
+    ) -> F64:
+        """Make the path of each (world, episode), shape (row, n_steps + 1, channel)."""
+        check_length(n_steps, dt_seconds)
+        ids, of = addresses(world_ids, episodes)
+        out = np.empty((len(ids), n_steps + 1, len(self.channels)))
+        self.path_filler(seed, n_steps, dt_seconds, asset=asset)(out, ids, of)
+        return out
 
     def reset(self, mask: Bool) -> None:
         """Return the worlds in the mask to the initial prices, without allocation."""
@@ -185,3 +231,23 @@ def loading_of(matrix: F64) -> F64:
 def moving(volatility: F64) -> I64:
     """List the indices of the assets with a volatility above 0."""
     return np.flatnonzero(volatility > 0.0).astype(np.int64)
+
+
+def asset_of(initial: Mapping[str, float], asset: str | None, *moves: PerAsset) -> str:
+    """Name the asset of a path: the given one, or the first that one of the parameters moves."""
+    if asset is None:
+        moving_ones = [
+            name for name in initial if any(per_asset(value, [name])[0] != 0.0 for value in moves)
+        ]
+        return (moving_ones or list(initial))[0]
+    if asset not in initial:
+        raise ConfigError(
+            f"asset must be one that the process prices, got {asset}; known assets are "
+            f"{', '.join(initial)}; correct it"
+        )
+    return asset
+
+
+def of(value: PerAsset, asset: str, missing: float = 0.0) -> float:
+    """Take one asset's number."""
+    return float(per_asset(value, [asset], missing)[0])

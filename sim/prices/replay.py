@@ -154,7 +154,7 @@ class Replay(PriceProcess):
             annual = self.fill_volatility
             annual = realised_volatility(bars) if annual is None else annual
             self.volatility.append(annual * math.sqrt(seconds / SECONDS_PER_YEAR))
-        self.paths: list[F64] = [
+        self.filled_paths: list[F64] = [
             np.zeros((int(np.diff(s.first).max()), world.n_worlds)) for s in self.segments
         ]
         self.filled = [-1] * len(self.replayed)
@@ -178,7 +178,7 @@ class Replay(PriceProcess):
     def advance(self, step: int) -> None:
         """Write the prices and ranges of this step; after the last one, prices stay."""
         for k, column in enumerate(self.columns):
-            segments, path = self.segments[k], self.paths[k]
+            segments, path = self.segments[k], self.filled_paths[k]
             step_k = min(step, int(segments.first[-1]) - 1)
             s = self.filled[k]
             if s < 0 or not segments.first[s] <= step_k < segments.first[s + 1]:
@@ -202,7 +202,7 @@ class Replay(PriceProcess):
             [segments.open[s], segments.high[s], segments.low[s], segments.close[s]], np.float64
         )
         fill_bar(
-            self.paths[k],
+            self.filled_paths[k],
             self.loading,
             ohlc,
             k,
