@@ -7,7 +7,7 @@ import mesa
 import numpy as np
 
 from agents.view import View
-from sim.actions import NO_ROWS, RAW, join_rows, new_rows
+from sim.actions import NO_ROWS, ROW, WORDS, new_rows
 from sim.errors import ConfigError
 from sim.kernel import Bool, Rows
 from sim.state import Arena
@@ -90,19 +90,24 @@ class RowBuffer:
     """Rows that a kernel fills, kept between blocks so that no block allocates."""
 
     def __init__(self, capacity: int = 1024) -> None:
-        self.rows = new_rows(capacity)
-        self.blank = new_rows(capacity)
+        self._allocate(capacity)
+
+    def _allocate(self, capacity: int) -> None:
+        """Make room, and keep how blank rows look."""
+        self.rows, self.blank = new_rows(capacity), new_rows(capacity).view(np.int64)
+        self.words = self.rows.view(np.int64)
 
     def room(self, n: int) -> Rows:
         """At least `n` blank rows."""
         if n > self.rows.shape[0]:
-            self.rows, self.blank = new_rows(2 * n), new_rows(2 * n)
+            self._allocate(2 * n)
         return self.rows
 
     def take(self, n: int) -> Rows:
         """Take a copy of the first `n` rows; the buffer is blank again."""
         if n == 0:
             return NO_ROWS
-        taken = join_rows([self.rows[:n]])
-        self.rows.view(RAW)[:n] = self.blank.view(RAW)[:n]
+        size = n * WORDS
+        taken: Rows = self.words[:size].copy().view(ROW)
+        self.words[:size] = self.blank[:size]
         return taken

@@ -47,7 +47,6 @@ ROW = np.dtype(
 )
 
 WORDS = ROW.itemsize // 8
-RAW = np.dtype((np.void, ROW.itemsize))  # a row as a block of bytes
 BUNDLE_ROWS = 8  # the longest atomic bundle
 
 
@@ -142,14 +141,19 @@ def new_rows(n: int) -> Rows:
     return rows
 
 
+def words_of(rows: Rows) -> I64:
+    """See rows as words, one after another; a copy where they do not lie side by side.
+
+    Copies of words take a tenth of the time of copies of records, which numpy makes field by field.
+    """
+    return (rows if rows.flags.c_contiguous else np.ascontiguousarray(rows)).view(np.int64)
+
+
 def join_rows(parts: Sequence[Rows]) -> Rows:
-    """Concatenate rows, as raw records: numpy promotes structured types field by field."""
-    joined = np.empty(sum(part.shape[0] for part in parts), ROW)
-    raw, start = joined.view(RAW), 0
-    for part in parts:
-        raw[start : start + part.shape[0]] = part.view(RAW)
-        start += part.shape[0]
-    return joined
+    """Concatenate rows, as words: numpy promotes structured types field by field."""
+    if not parts:
+        return np.empty(0, ROW)
+    return np.concatenate([words_of(part) for part in parts]).view(ROW)
 
 
 @kernel
@@ -165,11 +169,11 @@ def take_rows(rows: Rows, index: I64) -> Rows:
 
     A record array stays one: plain Python reads its fields by attribute, as kernels do.
     """
-    taken = np.empty(index.shape[0], ROW)
+    taken: I64 = np.empty((index.shape[0], WORDS), np.int64)
     if index.shape[0]:
-        words = rows.view(np.int64).reshape(-1, WORDS)
-        _gather(words, index, taken.view(np.int64).reshape(-1, WORDS))
-    return taken.view(type(rows))
+        _gather(words_of(rows).reshape(-1, WORDS), index, taken)
+    made: Rows = taken.ravel().view(ROW)
+    return made if type(rows) is np.ndarray else made.view(type(rows))
 
 
 @kernel

@@ -4,6 +4,7 @@ Kernels behind `agents.strategic.liquidator`. Lists come largest debt first, so 
 first debt too small to pay for its gas.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from agents.strategic.trader import gas_bid
 from agents.view import HOPELESS, OVERBID, PoolBoard
 from sim.actions import Verb
-from sim.amm.constant_product import amount_out, profit_maximising_input
+from sim.amm.constant_product import amount_in, amount_out, profit_maximising_input
 from sim.kernel import F64, I64, U64, Rows, inlined, kernel
 from sim.lending.opportunities import Opportunities
 from sim.lending.state import PooledState, bonus_of
@@ -21,6 +22,7 @@ from sim.streams import uniform
 LIQUIDATE, SWAP = int(Verb.LIQUIDATE), int(Verb.SWAP)
 FLASH_BORROW, FLASH_REPAY = int(Verb.FLASH_BORROW), int(Verb.FLASH_REPAY)
 FLASH_ROWS = 4  # borrow, liquidate, swap, repay
+SWAP_ROWS = 3  # borrow, liquidate, pay
 SAFE = 1.0 - 1e-9  # of an amount that must not exceed what a rule allows
 UNKNOWN = -1.0  # an amount not computed yet
 
@@ -117,19 +119,24 @@ def looked_at(
 
 
 @inlined
-def profitable_bid(sight: Sight, terms: Terms, w: int, surplus: float) -> float:
-    """Bid per unit of gas for a call that brings `surplus` USD before gas; -1: it does not pay."""
+def bid_for(sight: Sight, terms: Terms, w: int, surplus: float, gas: float) -> float:
+    """Bid per unit for `gas` units that bring `surplus` USD before gas; -1: they do not pay."""
     if surplus <= terms.min_profit_usd:
         return -1.0
     gas_usd = sight.market[w, terms.gas_asset]
     bid = gas_bid(
-        surplus, terms.bid_share, sight.clearing[w], sight.base_fee[w], terms.gas_cap, terms.gas,
-        gas_usd,
-    )  # fmt: skip
-    fee = terms.gas * bid * 1e-9 * gas_usd
+        surplus, terms.bid_share, sight.clearing[w], sight.base_fee[w], terms.gas_cap, gas, gas_usd
+    )
+    fee = gas * bid * 1e-9 * gas_usd
     if surplus - fee < terms.min_profit_usd or bid < sight.base_fee[w]:
         return -1.0
     return bid
+
+
+@inlined
+def profitable_bid(sight: Sight, terms: Terms, w: int, surplus: float) -> float:
+    """Bid per unit of gas for a call that brings `surplus` USD before gas; -1: it does not pay."""
+    return bid_for(sight, terms, w, surplus, terms.gas)
 
 
 @inlined
@@ -320,4 +327,85 @@ def decide_flash(
                 amount * premium,
             )  # fmt: skip
             n += FLASH_ROWS
+    return n
+
+
+@inlined
+def best_flash_output(reserve_in: float, reserve_out: float, fee: float, value: float) -> float:
+    """Amount out of a flash swap that maximises `value` times it less what is paid in for it.
+
+    From the first-order condition R_in R_out / (R_out - a)^2 = g value, with g = 1 - fee.
+    """
+    best = reserve_out - math.sqrt(reserve_in * reserve_out / ((1.0 - fee) * value))
+    return max(best, 0.0)
+
+
+@kernel
+def write_flash_swap(
+    rows: Rows, n: int, terms: Terms, w: int, pool_venue: int, bid: float, base_fee: float,
+    bundle: int, position: int, c: int, d: int, amount: float, received: float,
+) -> None:  # fmt: skip
+    """Write the three rows of a liquidation by flash swap: borrow, liquidate, pay in collateral."""
+    for j in range(SWAP_ROWS):
+        row = rows[n + j]
+        verb = FLASH_BORROW
+        if j == 1:
+            verb = LIQUIDATE
+        elif j == 2:
+            verb = FLASH_REPAY
+        write(row, terms, w, terms.venue if j == 1 else pool_venue, verb, bid, base_fee)
+        row["gas"] = terms.gas / SWAP_ROWS
+        row["bundle"] = bundle
+        row["asset"] = d if j == 0 else c
+        row["amount"] = received if j == 2 else amount
+    rows[n + 1]["target"] = position
+    rows[n + 1]["asset_2"] = d
+
+
+@kernel
+def decide_flash_swap(
+    lending: PooledState, pools: PoolBoard, reserves: F64, table: Opportunities, sight: Sight,
+    terms: Terms, rows: Rows,
+) -> int:  # fmt: skip
+    """Write liquidations that a pool pays for in advance, three rows each; return their number.
+
+    The pool hands the debt asset out and takes collateral for it, as in any swap; what collateral
+    is left is the liquidator's. `reserves` is work space, as in `decide_flash`.
+    """
+    n = 0
+    for w in range(sight.market.shape[0]):
+        if table.starts[w] == table.starts[w + 1]:
+            continue
+        least = least_debt_usd(sight, terms, w)
+        for k in range(reserves.shape[0]):
+            reserves[k, 0], reserves[k, 1] = pools.reserves[w, k, 0], pools.reserves[w, k, 1]
+        sent = 0
+        for k in range(table.starts[w], table.starts[w + 1]):
+            if sent == terms.max_positions or table.debt_usd[k] < least:
+                break
+            c, d = table.collateral_asset[k], table.debt_asset[k]
+            if c == d or not looked_at(sight, terms, table, least, w, k):
+                continue
+            place = best_pool(pools, w, c, d)
+            if place < 0:
+                continue
+            pool, side = place // 2, place % 2
+            offer = read_offer(lending, sight.oracle, table, w, k)
+            held, paying, fee = reserves[pool, side], reserves[pool, 1 - side], pools.fees[pool]
+            best = best_flash_output(held, paying, fee, offer.per_debt)
+            amount = choose_amount(offer, best * offer.per_debt, paying * SAFE)
+            if amount <= 0.0:
+                continue
+            received, paid = amount * offer.per_debt * SAFE, amount_in(amount, held, paying, fee)
+            bid = profitable_bid(sight, terms, w, (received - paid) * sight.market[w, c])
+            if bid < 0.0:
+                continue
+            reserves[pool, side] += paid
+            reserves[pool, 1 - side] -= amount
+            sent += 1
+            write_flash_swap(
+                rows, n, terms, w, pools.venues[pool], bid, sight.base_fee[w],
+                terms.account * 4096 + sent, table.position[k], c, d, amount, received,
+            )  # fmt: skip
+            n += SWAP_ROWS
     return n

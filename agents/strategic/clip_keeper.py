@@ -1,16 +1,17 @@
 """Keepers of Dutch auctions: start them, and buy once the price has fallen far enough.
 
 A purchase is immediate and leaves the keeper with collateral that it sells outside in the blocks
-that follow, so its capital comes back; `max_trade_usd` limits what it takes on per block.
+that follow, so its capital comes back; `max_buy_usd` limits what it takes on per block.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from agents.strategic.calls import Sight, Terms, profitable_bid
 from agents.strategic.keeper import Keeper, attends, hopeless, plain_bid, start_auctions, write_row
 from sim.actions import Verb
+from sim.errors import ConfigError
 from sim.kernel import F64, I64, Rows, kernel
 from sim.lending.maker.clip import take_size
 from sim.lending.maker.state import MakerState
@@ -76,9 +77,23 @@ def decide_clip(
 
 
 class ClipKeeper(Keeper):
-    """One keeper of Dutch auctions, in all worlds; see `Keeper` and `Trader` for its terms."""
+    """One keeper of Dutch auctions, in all worlds.
+
+    Parameters
+    ----------
+    max_buy_usd : float, optional
+        Purchases per block, USD; `max_trade_usd`, the largest exit, when left out.
+    **terms
+        See `Keeper` and `Trader`.
+    """
 
     auction: ClassVar[str] = "clip"
+
+    def __init__(self, *, max_buy_usd: float | None = None, **terms: Any) -> None:
+        super().__init__(**terms)
+        self.max_buy_usd = self.max_trade_usd if max_buy_usd is None else float(max_buy_usd)
+        if not self.max_buy_usd >= 0.0:
+            raise ConfigError(f"max_buy_usd must not be negative, got {max_buy_usd}; raise it")
 
     def write_rows(self, sight: Sight, terms: Terms, rows: Rows) -> int:
         """Write starts, purchases and restarts."""
@@ -86,5 +101,5 @@ class ClipKeeper(Keeper):
         unsafe, unsafe_starts = self.market.unsafe()
         return decide_clip(
             self.market.state, unsafe, unsafe_starts, numbers, prices, starts, sight, terms,
-            terms._replace(gas=self.gas_start), self.margin, self.max_trade_usd, self.starts, rows,
+            terms._replace(gas=self.gas_start), self.margin, self.max_buy_usd, self.starts, rows,
         )  # fmt: skip

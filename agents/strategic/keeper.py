@@ -66,7 +66,7 @@ def start_auctions(
     """Write the rows that put up unsafe vaults worth the gas, from the n-th; return the next.
 
     What a keeper hopes for is its margin on the lot that the row puts up, and the reward for
-    starting (Clip).
+    starting (Clip). In Flip a vault takes one row per lot.
     """
     system, sent = state.system[w], 0
     price = sight.market[w, state.assets[0]]
@@ -76,18 +76,22 @@ def start_auctions(
         p = ids[k]
         if not attends(sight, terms, w, p):
             continue
-        urn = state.urns[w, p]
+        left = state.urns[w, p]["ink"]
+        reward, lump = 0.0, left
         if flip:
-            hoped = min(urn["ink"], system["lump"]) * price * margin
+            lump = system["lump"]
         else:
-            tab = urn["art"] * system["rate"] * (1.0 + system["penalty"])
-            hoped = system["tip"] + tab * system["chip"] + urn["ink"] * price * margin
-        bid = profitable_bid(sight, terms, w, hoped)
-        if bid < 0.0:
-            continue
-        write_row(rows[n], terms, w, LIQUIDATE, bid, sight.base_fee[w], p, np.inf)
-        n += 1
-        sent += 1
+            tab = state.urns[w, p]["art"] * system["rate"] * (1.0 + system["penalty"])
+            reward = system["tip"] + tab * system["chip"]
+        while left > 0.0 and sent < terms.max_positions:
+            hoped = reward + min(left, lump) * price * margin
+            bid = profitable_bid(sight, terms, w, hoped)
+            if bid < 0.0:
+                break
+            write_row(rows[n], terms, w, LIQUIDATE, bid, sight.base_fee[w], p, np.inf)
+            n += 1
+            sent += 1
+            left -= lump
     return n
 
 

@@ -7,7 +7,8 @@ position smaller than its gas cost is left alone, as in reality.
 - ``inventory``: repays with own capital, keeps the collateral, and sells it on the outside market
   in the blocks that follow;
 - ``flash``: one atomic bundle borrows the debt asset, liquidates, swaps the collateral on a pool
-  and repays; limited by the pool's depth, not by capital.
+  and repays; limited by the pool's depth, not by capital. Where the market lends no flash loans
+  (Compound), the pool that takes the collateral hands the debt asset out in advance: a flash swap.
 """
 
 from typing import Any
@@ -20,10 +21,13 @@ from agents.strategic.calls import (
     Sight,
     Terms,
     decide_flash,
+    decide_flash_swap,
     decide_inventory,
 )
 from agents.strategic.trader import Trader
 from agents.view import View
+from sim.actions import Verb
+from sim.amm.constant_product import ConstantProductPool
 from sim.errors import ConfigError
 from sim.kernel import Rows
 from sim.lending.market import LendingMarket
@@ -91,6 +95,14 @@ class Liquidator(Trader):
         n = world.n_assets
         self.plans = Plans(np.zeros(n), np.zeros(n), np.zeros((n, n)))
         self.bonus = market.largest_bonus()
+        self.has_loans = int(Verb.FLASH_BORROW) in market.RESULTS
+        pools = [v for v in world.venues.values() if isinstance(v, ConstantProductPool)]
+        if self.style == "flash" and not self.has_loans and not pools:
+            raise ConfigError(
+                f"{self.name}.style flash needs flash loans, which {self.market_name!r} does not "
+                "lend, or a constant-product pool for flash swaps: add one, as pools=default, or "
+                "set style to inventory"
+            )
         self.key = stream_key(world.seed, f"attention.{self.name}")
 
     @property
@@ -123,7 +135,8 @@ class Liquidator(Trader):
                 table, sight, self.plans, terms, self.buffer.room(room),
             )  # fmt: skip
         pools = view.pools()
-        return decide_flash(
+        decide = decide_flash if self.has_loans else decide_flash_swap
+        return decide(
             self.market.state, pools, np.zeros((pools.assets.shape[0], 2)), table, sight, terms,
             self.buffer.room(room * FLASH_ROWS),
         )  # fmt: skip

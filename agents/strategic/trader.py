@@ -120,7 +120,11 @@ class Trader(MarketAgent):
 
     def rows_and_exits(self, n: int, view: View) -> Rows:
         """Take the first `n` rows of the buffer, and those that return to the target."""
-        rows, exits = self.buffer.take(n), self.exits.take(self.write_exits(view))
+        return self.with_exits(self.buffer.take(n), view)
+
+    def with_exits(self, rows: Rows, view: View) -> Rows:
+        """Add those that return to the target to the rows wanted on chain."""
+        exits = self.exits.take(self.write_exits(view))
         if self.blocks_late and rows.shape[0]:
             rows["expires"] += self.blocks_late  # or they would expire before they arrive
         if not (rows.shape[0] and exits.shape[0]):

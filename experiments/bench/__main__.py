@@ -4,13 +4,15 @@ import argparse
 from typing import Any
 
 import experiments.bench as bench
-from experiments.bench import Figure, amm, book, conservation, crowd, lending
+from experiments.bench import Figure, amm, block, book, conservation, crowd, lending, paths
 
 PARTS = {
     **lending.PARTS,
     **book.PARTS,
     **crowd.PARTS,
     **amm.PARTS,
+    **block.PARTS,
+    **paths.PARTS,
     **conservation.PARTS,
 }
 LONG = ("full", "conservation")  # minutes

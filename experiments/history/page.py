@@ -43,9 +43,9 @@ def render(
         headline(summary),
     )
     it.section(
-        "figures", "Documented and simulated",
-        "No documented figure is an input: parameters, prices and populations come from before or "
-        "beside the outcome.",
+        "outcome", "Documented and simulated",
+        "Nothing is fitted to the outcome: parameters, prices and populations come from before or "
+        "beside it, and where a published figure of the event is an input, the assumptions say so.",
         it.side_by_side(ratios(summary)), _figures(summary),
     )  # fmt: skip
     if drawn:
@@ -99,9 +99,29 @@ def headline(summary: Json) -> str:
             f"{figure['title']}: {shown(it['median'], unit)} in the median world, documented "
             f"{shown(figure['documented'], unit)}{ratio}"
         )
+    if not said:
+        return "No figure of this event is judged."
     hits = sum(f["verdict"] == "yes" for f in judged)
-    end = f"{hits} of {len(judged)} within a factor of {FACTOR:g}." if judged else ""
-    return ". ".join([*said, end]) if said else "No figure of this event is judged."
+    verdict = f"{hits} of {len(judged)} within a factor of {FACTOR:g}"
+    return ". ".join([*said, verdict, *_closed(summary)]) + "."
+
+
+def _closed(summary: Json) -> list[str]:
+    """Say which changed fact brings a figure that is missed back within the factor."""
+    said = []
+    for column, figure in summary["figures"].items():
+        if figure["verdict"] != "no":
+            continue
+        closing = [
+            f"{a['title']} ({number(a['effects'][column]['ratio'])} times)"
+            for a in summary["ablations"].values()
+            if "effects" in a and a["effects"][column]["verdict"] == "yes"
+        ]
+        if closing:
+            said.append(f"What brings {figure['title']} within it: {'; '.join(closing)}")
+        elif summary["ablations"]:
+            said.append(f"No ablation brings {figure['title']} within it")
+    return said
 
 
 def _figures(summary: Json) -> str:
@@ -231,7 +251,8 @@ def _ablations(summary: Json) -> str:
             span = ""
             if it["low_95"] is not None:
                 span = f" ({shown(it['low_95'], unit)} to {shown(it['high_95'], unit)})"
-            cells += [shown(effect["median"], unit), shown(it["value"], unit) + span]
+            ratio = "" if effect["ratio"] is None else f" ({number(effect['ratio'])} times)"
+            cells += [shown(effect["median"], unit) + ratio, shown(it["value"], unit) + span]
         rows.append([*cells, " ".join(ablation["overrides"])])
     heads = [""]
     for figure in columns.values():

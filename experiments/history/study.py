@@ -101,7 +101,8 @@ def judge(event: Event, name: str, runs: Mapping[str, Run]) -> Json:
             "documented": value, "low": known.low, "high": known.high,
             **_compared(found, value, known.most if known.bar else None),
         }  # fmt: skip
-        figures[column]["verdict"] = _verdict(figures[column]) if known.bar else ""
+        found_median = figures[column]["simulated"] and figures[column]["simulated"]["median"]
+        figures[column]["verdict"] = _verdict(figures[column], found_median) if known.bar else ""
     ablations = {}
     for key, ablation in event.ablations.items():
         if key not in runs:
@@ -112,7 +113,7 @@ def judge(event: Event, name: str, runs: Mapping[str, Run]) -> Json:
             ablations[key] = {**entry, "problem": run.problem}
             continue
         entry["effects"] = {
-            column: _effect(base, run.worlds, column)
+            column: _effect(base, run.worlds, column, figures[column])
             for column, known in event.documented.items()
             if known.bar
         }
@@ -137,20 +138,26 @@ def _compared(found: Any, value: float | None, most: float | None) -> Json:
     return out
 
 
-def _verdict(figure: Json) -> str:
-    if figure["documented"] is None or figure["simulated"] is None:
+def _verdict(figure: Json, median: float | None) -> str:
+    """Say whether a median reproduces a figure."""
+    value = figure["documented"]
+    if value is None or median is None:
         return "not judged"
-    if figure["ratio"] is None:
-        return "yes" if figure["simulated"]["median"] <= (figure["most"] or 0.0) else "no"
-    ratio = figure["ratio"]["value"]
-    return "yes" if 1.0 / FACTOR <= ratio <= FACTOR else "no"
+    if value == 0.0:
+        return "yes" if median <= (figure["most"] or 0.0) else "no"
+    return "yes" if 1.0 / FACTOR <= median / value <= FACTOR else "no"
 
 
-def _effect(base: Any, other: Any, column: str) -> Json:
+def _effect(base: Any, other: Any, column: str, figure: Json) -> Json:
+    """Compare an ablation with the event as it was, and with what is documented."""
     values = np.asarray(other[column], np.float64)
     values = values[np.isfinite(values)]
+    median = float(np.median(values)) if values.size else None
+    known = figure["documented"] and median is not None
     return {
-        "median": float(np.median(values)) if values.size else None,
+        "median": median,
+        "ratio": median / figure["documented"] if known and median is not None else None,
+        "verdict": _verdict(figure, median),
         "difference": as_json(difference(base, other, column)),
     }
 

@@ -71,7 +71,8 @@ class ConcentratedParams:
     tick_spacing: int = 60  # ticks
     ranges: Mapping[str, Mapping[str, float]] = field(
         default_factory=lambda: {"full": {"depth_usd": 2e7}}
-    )  # positions at the start: `lower`, `upper` as factors of the price; `depth_usd`, USD in all
+    )  # positions at the start: `lower`, `upper` as factors of the price and `depth_usd`, USD in
+    # all; or `lower_tick`, `upper_tick` and `liquidity`, in units of the chain, as a contract says
     max_ticks: int = 128  # initialised ticks per world
     max_positions: int = 64  # per world
 
@@ -86,20 +87,38 @@ class ConcentratedParams:
         check_range("decimals_1", self.decimals_1, 0, 36)
         require(bool(self.ranges), "ranges must name at least one range with its depth_usd")
         for name, terms in self.ranges.items():
-            unknown = set(terms) - {"lower", "upper", "depth_usd"}
-            require(
-                not unknown and "depth_usd" in terms,
-                f"ranges.{name} must have depth_usd and may have lower and upper, got "
-                f"{', '.join(sorted(terms))}",
-            )
-            check_range(f"ranges.{name}.depth_usd", terms["depth_usd"], 0.0, open_low=True)
-            low, high = terms.get("lower", 0.0), terms.get("upper", np.inf)
-            require(
-                0.0 <= low < high,
-                f"ranges.{name}: lower must be under upper and not negative, got {low:g}, {high:g}",
-            )
+            _check_range(f"ranges.{name}", terms, self.tick_spacing)
         check_range("max_ticks", self.max_ticks, 2 * len(self.ranges))
         check_range("max_positions", self.max_positions, len(self.ranges))
+
+
+def _check_range(place: str, terms: Mapping[str, float], spacing: int) -> None:
+    """Raise ConfigError for a position that cannot be opened."""
+    if "liquidity" in terms:
+        require(
+            set(terms) == {"lower_tick", "upper_tick", "liquidity"},
+            f"{place} must have lower_tick, upper_tick and liquidity, got "
+            f"{', '.join(sorted(terms))}",
+        )
+        check_range(f"{place}.liquidity", terms["liquidity"], 0.0, open_low=True)
+        low, high = terms["lower_tick"], terms["upper_tick"]
+        require(
+            -MAX_TICK <= low < high <= MAX_TICK and low % spacing == high % spacing == 0,
+            f"{place}: lower_tick must be under upper_tick, both multiples of tick_spacing "
+            f"{spacing} within {MAX_TICK}, got {low:g}, {high:g}",
+        )
+        return
+    unknown = set(terms) - {"lower", "upper", "depth_usd"}
+    require(
+        not unknown and "depth_usd" in terms,
+        f"{place} must have depth_usd and may have lower and upper, got {', '.join(sorted(terms))}",
+    )
+    check_range(f"{place}.depth_usd", terms["depth_usd"], 0.0, open_low=True)
+    low, high = terms.get("lower", 0.0), terms.get("upper", np.inf)
+    require(
+        0.0 <= low < high,
+        f"{place}: lower must be under upper and not negative, got {low:g}, {high:g}",
+    )
 
 
 def range_target(lower: int, upper: int) -> int:
@@ -366,17 +385,27 @@ class ConcentratedPool(Venue):
             state.anchor[w] = tick // spacing * spacing
             for slot, terms in enumerate(params.ranges.values()):
                 lower, upper = self._ticks(w, terms)
-                zero, one = range_amounts(state, w, lower, upper, 1.0)
-                worth = zero * prices[w, 0] + one * prices[w, 1]
                 open_position(state, w, slot, self.account, lower, upper)
-                change_position(state, w, slot, terms["depth_usd"] / worth)
+                change_position(state, w, slot, self._liquidity(w, terms, prices))
         held = self._owed()
         for side in range(2):
             world.ledger.endow(self.account, int(indices[side]), held[:, side])
         self.arena.keep_as_initial()
 
+    def _liquidity(self, w: int, terms: Mapping[str, float], prices: F64) -> float:
+        """Liquidity of an initial position, for amounts in whole tokens."""
+        params = self.params
+        if "liquidity" in terms:
+            return float(
+                terms["liquidity"] / 10.0 ** ((params.decimals_0 + params.decimals_1) / 2.0)
+            )
+        zero, one = range_amounts(self.state, w, *self._ticks(w, terms), 1.0)
+        return float(terms["depth_usd"] / (zero * prices[w, 0] + one * prices[w, 1]))
+
     def _ticks(self, w: int, terms: Mapping[str, float]) -> tuple[int, int]:
-        """Usable ticks nearest to a range given as factors of the price; at least one apart."""
+        """Ticks of a range; those nearest to factors of the price, at least one spacing apart."""
+        if "liquidity" in terms:
+            return int(terms["lower_tick"]), int(terms["upper_tick"])
         spacing, root = self.params.tick_spacing, self.state.root[w] / self.state.scale
         last = MAX_TICK // spacing
         ends = []

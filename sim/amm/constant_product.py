@@ -1,12 +1,15 @@
 """Constant-product pool with the arithmetic of Uniswap v2.
 
-Models swaps with a fee that stays in the reserves, liquidity shares, and the optional protocol fee
-of a sixth of the growth of sqrt(k). Leaves out flash swaps, the locked minimum of 1,000 share units
-and integer rounding: amounts are float64 whole tokens, and agree with the contract's integers to
-one unit of rounding (Uniswap/v2-core, v2-periphery `UniswapV2Library`).
+Models swaps with a fee that stays in the reserves, flash swaps, liquidity shares, and the optional
+protocol fee of a sixth of the growth of sqrt(k). A flash swap hands tokens out first and is paid
+for by a later row of the same bundle, in either asset; until then the pool is locked. Leaves out
+the locked minimum of 1,000 share units and integer rounding: amounts are float64 whole tokens, and
+agree with the contract's integers to one unit of rounding (Uniswap/v2-core, v2-periphery
+`UniswapV2Library`).
 
-Invariants: the reserves equal the custody account's balances; reserve_0 * reserve_1 never falls in
-a swap; shares of all accounts, with the protocol's, sum to the supply.
+Invariants: the reserves equal the custody account's balances and what a flash swap has out, which
+is nothing at the end of a bundle; reserve_0 * reserve_1 never falls in a swap; shares of all
+accounts, with the protocol's, sum to the supply.
 """
 
 import math
@@ -17,7 +20,7 @@ import numpy as np
 
 from sim.actions import Reject, Verb
 from sim.errors import ConfigError
-from sim.kernel import F64, I64, Rows, kernel
+from sim.kernel import F64, I64, Bool, Rows, i64, kernel
 from sim.state import Arena
 from sim.terms import check_range, require
 from sim.venue import Venue
@@ -32,6 +35,10 @@ BAD_ASSET = int(Reject.BAD_ASSET)
 INSUFFICIENT_BALANCE = int(Reject.INSUFFICIENT_BALANCE)
 INSUFFICIENT_LIQUIDITY = int(Reject.INSUFFICIENT_LIQUIDITY)
 LIMIT_NOT_MET = int(Reject.LIMIT_NOT_MET)
+FLASH_NOT_REPAID = int(Reject.FLASH_NOT_REPAID)
+PAUSED = int(Reject.PAUSED)
+NO_DEBT = int(Reject.NO_DEBT)
+FLASH_BORROW, FLASH_REPAY = int(Verb.FLASH_BORROW), int(Verb.FLASH_REPAY)
 SWAP = int(Verb.SWAP)
 ADD_LIQUIDITY = int(Verb.ADD_LIQUIDITY)
 REMOVE_LIQUIDITY = int(Verb.REMOVE_LIQUIDITY)
@@ -83,6 +90,7 @@ class ConstantProductState(NamedTuple):
     shares: F64  # (world, account) liquidity shares of each ledger account
     protocol_shares: F64  # (world,) liquidity shares minted to the protocol
     k_last: F64  # (world,) reserve_0 * reserve_1 after the last change of liquidity
+    flash: F64  # (world, 2) whole tokens that a flash swap has out
     assets: I64  # (2,) indices of asset_0 and asset_1
     account: int  # custody account
     protocol_fee: bool
@@ -190,6 +198,61 @@ def swap(state: ConstantProductState, balances: F64, w: int, row: np.void) -> in
 
 
 @kernel
+def side_of(state: ConstantProductState, asset: int) -> int:
+    """Side of an asset; -1 if the pool does not hold it."""
+    if asset == state.assets[0]:
+        return 0
+    return 1 if asset == state.assets[1] else -1
+
+
+@kernel
+def flash_borrow(state: ConstantProductState, balances: F64, w: int, row: np.void) -> int:
+    """Hand out `amount` of the row's asset, to be paid for in its bundle; result: borrowed."""
+    side, amount = side_of(state, i64(row["asset"])), row["amount"]
+    if side < 0:
+        return BAD_ASSET
+    if row["bundle"] == 0:
+        return FLASH_NOT_REPAID
+    if not amount > 0.0:
+        return BAD_AMOUNT
+    if not amount < state.reserves[w, side]:
+        return INSUFFICIENT_LIQUIDITY
+    balances[w, state.account, state.assets[side]] -= amount
+    balances[w, row["account"], state.assets[side]] += amount
+    state.flash[w, side] = amount
+    row["r0"] = amount
+    return OK
+
+
+@kernel
+def flash_repay(state: ConstantProductState, balances: F64, w: int, row: np.void) -> int:
+    """Pay for a flash swap in the row's asset, at most `amount`; results: amount in, amount out."""
+    side, amount = side_of(state, i64(row["asset"])), row["amount"]
+    if side < 0:
+        return BAD_ASSET
+    lent = 0 if state.flash[w, 0] > 0.0 else 1
+    out = state.flash[w, lent]
+    if not out > 0.0:
+        return NO_DEBT
+    paid = out / (1.0 - state.fee[w])  # back in kind: the fee stays, the price does not move
+    if side != lent:
+        paid = amount_in(out, state.reserves[w, side], state.reserves[w, lent], state.fee[w])
+    if not paid <= amount:
+        return FLASH_NOT_REPAID
+    account, asset = row["account"], state.assets[side]
+    if not paid <= balances[w, account, asset]:
+        return INSUFFICIENT_BALANCE
+    balances[w, account, asset] -= paid
+    balances[w, state.account, asset] += paid
+    state.flash[w, lent] = 0.0
+    state.reserves[w, lent] -= out
+    state.reserves[w, side] += paid
+    row["r0"] = paid
+    row["r1"] = out
+    return OK
+
+
+@kernel
 def protocol_shares_due(state: ConstantProductState, w: int) -> float:
     """Shares worth a sixth of the growth of sqrt(k) since liquidity last changed (`_mintFee`)."""
     if not state.protocol_fee:
@@ -292,7 +355,14 @@ def execute(
         for j in range(starts[w], ends[w]):
             row = rows[order[j]]
             verb = row["verb"]
-            if verb == SWAP:
+            locked = state.flash[w, 0] > 0.0 or state.flash[w, 1] > 0.0
+            if verb == FLASH_REPAY:
+                code = flash_repay(state, balances, w, row)
+            elif locked:
+                code = PAUSED
+            elif verb == FLASH_BORROW:
+                code = flash_borrow(state, balances, w, row)
+            elif verb == SWAP:
                 code = swap(state, balances, w, row)
             elif verb == ADD_LIQUIDITY:
                 code = add_liquidity(state, balances, w, row)
@@ -312,7 +382,9 @@ class ConstantProductPool(Venue):
     Verbs: SWAP (asset in, asset_2 out, amount in, limit = least amount out); ADD_LIQUIDITY (asset
     and amount of one side, the other side at the pool's ratio, limit = least shares);
     REMOVE_LIQUIDITY (amount = shares, limit = least amount of asset_0). The shares of the initial
-    liquidity belong to the pool's own account and stay.
+    liquidity belong to the pool's own account and stay. FLASH_BORROW (asset, amount) and
+    FLASH_REPAY (asset paid with, amount = the most that may be paid) are the ends of a flash swap
+    and stand in one bundle.
 
     Parameters
     ----------
@@ -322,6 +394,8 @@ class ConstantProductPool(Venue):
 
     RESULTS: ClassVar[dict[int, tuple[str, ...]]] = {
         SWAP: ("amount_in", "amount_out"),
+        FLASH_BORROW: ("borrowed",),
+        FLASH_REPAY: ("amount_in", "amount_out"),
         ADD_LIQUIDITY: ("amount_0", "amount_1", "shares"),
         REMOVE_LIQUIDITY: ("amount_0", "amount_1", "shares"),
     }
@@ -342,6 +416,7 @@ class ConstantProductPool(Venue):
                 "shares": (len(world.ledger.accounts),),
                 "protocol_shares": (),
                 "k_last": (),
+                "flash": (2,),
             },
         )
         fields = self.arena.views
@@ -372,8 +447,12 @@ class ConstantProductPool(Venue):
         """Execute rows; see the class for the verbs."""
         execute(self.state, self.world.ledger.balances, rows, order, starts, ends)
 
+    def bundle_holds(self, worlds: I64) -> Bool:
+        """Whether no flash swap waits for its payment."""
+        return np.asarray((self.state.flash[worlds] == 0.0).all(axis=1))
+
     def claims(self) -> F64:
         """Whole tokens that the pool owes to its liquidity providers: the reserves."""
         owed = np.zeros((self.world.n_worlds, len(self.world.assets)))
-        owed[:, self.state.assets] = self.state.reserves
+        owed[:, self.state.assets] = self.state.reserves - self.state.flash
         return owed

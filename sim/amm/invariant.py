@@ -136,6 +136,15 @@ def withdrawal(x: F64, cut: F64, i: int, part: float, amplification: float, d: f
 
 
 @kernel
+def invariant_weight(x: F64, d: float) -> float:
+    """K = D^(n+1) / (n^n P): what ties the balances together beside their sum."""
+    weight = d
+    for k in range(x.shape[0]):
+        weight *= d / (x[k] * x.shape[0])
+    return weight
+
+
+@kernel
 def dynamic_fee(a: float, b: float, fee: float, offpeg: float) -> float:
     """Fee that rises to `offpeg` times itself as two balances part (`_dynamic_fee`)."""
     if offpeg <= 1.0:

@@ -553,14 +553,14 @@ class CrvUsdMarket(Venue):
         world.ledger.endow(self.account, pair[1], self.state.treasury)
         self.arena.keep_as_initial()
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Take the oracle's price and the time, which the AMM keeps no copy of."""
         self.bands.oracle[:] = self.world.oracle_price[:, self.state.assets[0]]
         self.bands.clock[:] = self.world.step * self.world.block_seconds
 
     def execute(self, rows: Rows, order: I64, starts: I64, ends: I64) -> None:
         """Execute rows at the oracle's present prices."""
-        self._look()
+        self.look()
         balances = self.world.ledger.balances
         execute(self.bands, self.state, balances, rows, order, starts, ends)
 
@@ -572,7 +572,7 @@ class CrvUsdMarket(Venue):
 
     def health(self) -> F64:
         """Health of all loans, inf without one, shape (world, position); valid until next call."""
-        self._look()
+        self.look()
         fill_health(self.bands, self.state, self.params.liquidation_discount)
         return self.state.health
 

@@ -31,7 +31,7 @@ from sim.prices.process import (
     initial_prices,
     loading_of,
     moving,
-    of,
+    one_asset,
     per_asset,
 )
 from sim.state import Arena
@@ -212,8 +212,8 @@ def path_terms(
     check_length(n_steps, dt_seconds)
     name = asset_of(process.initial, asset, process.volatility, process.drift, *jumps)
     years = dt_seconds / SECONDS_PER_YEAR
-    sigma = of(process.volatility, name)
-    growth = (of(process.drift, name) - 0.5 * sigma**2) * years
+    sigma = one_asset(process.volatility, name)
+    growth = (one_asset(process.drift, name) - 0.5 * sigma**2) * years
     return name, float(process.initial[name]), growth, sigma * math.sqrt(years)
 
 

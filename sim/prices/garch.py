@@ -40,7 +40,7 @@ from sim.prices.process import (
     initial_prices,
     loading_of,
     moving,
-    of,
+    one_asset,
     per_asset,
 )
 from sim.state import Arena
@@ -248,12 +248,12 @@ class GjrGarch(PriceProcess):
 
     def omega_of(self, asset: str) -> float:
         """Constant of an asset's variance, from its unconditional volatility."""
-        variance = of(self.volatility, asset) ** 2 * self.period_seconds / SECONDS_PER_YEAR
+        variance = one_asset(self.volatility, asset) ** 2 * self.period_seconds / SECONDS_PER_YEAR
         return (1.0 - self.persistence) * variance
 
     def opening_variance(self, asset: str) -> float:
         """Variance of the first period."""
-        volatility = of(self.opening_volatility, asset, of(self.volatility, asset))
+        volatility = one_asset(self.opening_volatility, asset, one_asset(self.volatility, asset))
         return volatility**2 * self.period_seconds / SECONDS_PER_YEAR
 
     def bind(self, world: "World") -> None:
@@ -312,7 +312,7 @@ class GjrGarch(PriceProcess):
         name = asset_of(self.initial, asset, self.volatility)
         per_year = SECONDS_PER_YEAR / self.period_seconds
         state = (float(self.initial[name]), self.opening_variance(name), self.omega_of(name))
-        drift = of(self.drift, name) / per_year
+        drift = one_asset(self.drift, name) / per_year
         terms = (*state, self.memory_terms, drift, per_year, n_periods)
         key = streams.stream_key(seed, f"{STREAM}.paths")
         mixing = streams.stream_key(seed, f"{STREAM}.paths.mixing")

@@ -37,7 +37,7 @@ from sim.prices.process import (
     initial_prices,
     loading_of,
     moving,
-    of,
+    one_asset,
     per_asset,
 )
 from sim.state import Arena
@@ -335,7 +335,7 @@ def heston_filler(
     """Make what fills whole paths; `jump` and `compensator` as from `jumps.merton_terms`."""
     terms = heston_terms(process, [asset], dt_seconds)[0]
     terms[0] -= compensator
-    variance = of(process.volatility, asset) ** 2
+    variance = one_asset(process.volatility, asset) ** 2
     arguments = (float(process.initial[asset]), variance, terms, jump)
     keys = streams.stream_key(seed, JUMP_PATHS), streams.stream_key(seed, PATHS)
     terms_of_path = (*arguments, keys[0])

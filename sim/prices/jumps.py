@@ -34,7 +34,7 @@ from sim.prices.process import (
     check_initial,
     check_numbers,
     initial_prices,
-    of,
+    one_asset,
     per_asset,
 )
 from sim.state import Arena
@@ -297,9 +297,9 @@ def merton_terms(
     asset: str, dt_seconds: float, intensity: PerAsset, mean: PerAsset, spread: PerAsset
 ) -> tuple[F64, float]:
     """Terms (rate, mean, spread) of one asset's jumps in a step, and their compensator."""
-    m, s = of(mean, asset), of(spread, asset)
+    m, s = one_asset(mean, asset), one_asset(spread, asset)
     jumps = m != 0.0 or s > 0.0
-    rate = of(intensity, asset) * dt_seconds / SECONDS_PER_YEAR if jumps else 0.0
+    rate = one_asset(intensity, asset) * dt_seconds / SECONDS_PER_YEAR if jumps else 0.0
     return np.array([rate, m, s]), rate * math.expm1(m + 0.5 * s**2)
 
 
@@ -386,8 +386,11 @@ class Kou(PriceProcess):
         """Make what fills whole paths of one asset."""
         sizes = (self.mean_up, self.mean_down)
         name, opening, growth, spread = path_terms(self, n_steps, dt_seconds, asset, *sizes)
-        up, size_up, size_down = of(self.probability_up, name, 0.3), *(of(s, name) for s in sizes)
-        rate = of(self.intensity, name) * dt_seconds / SECONDS_PER_YEAR
+        up, size_up, size_down = (
+            one_asset(self.probability_up, name, 0.3),
+            *(one_asset(s, name) for s in sizes),
+        )
+        rate = one_asset(self.intensity, name) * dt_seconds / SECONDS_PER_YEAR
         rate = rate if size_up > 0.0 or size_down > 0.0 else 0.0
         factor = up / (1.0 - size_up) + (1.0 - up) / (1.0 + size_down)
         jump = np.array([rate, up, size_up, size_down])

@@ -111,7 +111,7 @@ def addresses(world_ids: ArrayLike, episodes: ArrayLike) -> tuple[I64, I64]:
                 f"{given!r}; correct them"
             )
         found.append(numbers.astype(np.int64))
-    if all(numbers.ndim and numbers.size != found[0].size for numbers in found):
+    if all(numbers.ndim for numbers in found) and found[0].size != found[1].size:
         raise InputError(
             f"world_ids and episodes must have one number for each path, got {found[0].size} and "
             f"{found[1].size}; make them equally long"

@@ -248,6 +248,6 @@ def asset_of(initial: Mapping[str, float], asset: str | None, *moves: PerAsset) 
     return asset
 
 
-def of(value: PerAsset, asset: str, missing: float = 0.0) -> float:
+def one_asset(value: PerAsset, asset: str, missing: float = 0.0) -> float:
     """Take one asset's number."""
     return float(per_asset(value, [asset], missing)[0])

@@ -32,7 +32,7 @@ from sim.prices.process import (
     initial_prices,
     loading_of,
     moving,
-    of,
+    one_asset,
     per_asset,
 )
 from sim.state import Arena
@@ -307,8 +307,8 @@ class MarkovSwitching(PriceProcess):
         """Make what fills whole paths of one asset."""
         check_length(n_steps, dt_seconds)
         name = asset_of(self.initial, asset, self.volatility, self.drift)
-        sigma = of(self.volatility, name) * math.sqrt(DAY / SECONDS_PER_YEAR)
-        growth = of(self.drift, name) * dt_seconds / SECONDS_PER_YEAR
+        sigma = one_asset(self.volatility, name) * math.sqrt(DAY / SECONDS_PER_YEAR)
+        growth = one_asset(self.drift, name) * dt_seconds / SECONDS_PER_YEAR
         chain = (self.factors, np.cumsum(self.matrix(), axis=1), self.first(), dt_seconds / DAY)
         key, own = (streams.stream_key(seed, f"{STREAM}.paths{end}") for end in ("", ".chain"))
         terms = (float(self.initial[name]), sigma, growth, *chain, own)

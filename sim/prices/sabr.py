@@ -8,9 +8,10 @@ beta; the SABR alpha of the literature, dS = alpha S^beta dW, is a S(0)^(1 - bet
 lognormal model.
 
 `a` is stepped exactly. The log price takes an Euler step with the volatility that stands at its
-beginning, so that without drift the price is a martingale for any block length and beta, and never
-0; the scheme is of weak order 1. Below S / S(0) = 1e-3 the elasticity ends: the volatility stays
-what it is there, where the model with beta < 1 would run into its absorbing barrier at 0.
+beginning, so that without drift the price is a martingale for any block length and beta; the scheme
+is of weak order 1. Near the barrier at 0, where the model with beta < 1 would be absorbed, two
+limits hold: below S / S(0) = 1e-2 the elasticity ends, and the volatility stays what it is there; a
+price does not fall under 1e-12 of the first.
 
 Write W = rho B + sqrt(1 - rho^2) Z, as in `sim.prices.heston`.
 
@@ -39,7 +40,7 @@ from sim.prices.process import (
     initial_prices,
     loading_of,
     moving,
-    of,
+    one_asset,
     per_asset,
 )
 from sim.state import Arena
@@ -49,7 +50,8 @@ if TYPE_CHECKING:
 
 STREAM = "prices.sabr"
 PATHS = "prices.sabr.paths"
-_LOWEST = 1e-3  # of S / S(0): where the elasticity ends
+_LOWEST = 1e-2  # of S / S(0): where the elasticity ends
+_FLOOR = 1e-12  # of S / S(0): so that a price is never 0
 
 
 @inlined
@@ -118,7 +120,7 @@ def step_sabr(
             ratio = price[w, a] / opening[a]
             following, move = sabr_step(level[w, a], ratio, terms[i], z_level, z_price)
             level[w, a] = following
-            price[w, a] *= math.exp(move)
+            price[w, a] = opening[a] * max(ratio * math.exp(move), _FLOOR)
 
 
 @kernel
@@ -145,7 +147,7 @@ def fill_sabr(
         out[i, 0, 0], out[i, 0, 1] = opening, a
         for t in range(out.shape[1] - 1):
             a, move = sabr_step(a, ratio, terms, shocks[i, 2 * t], shocks[i, 2 * t + 1])
-            ratio *= math.exp(move)
+            ratio = max(ratio * math.exp(move), _FLOOR)
             out[i, t + 1, 0] = opening * ratio
             out[i, t + 1, 1] = sabr_volatility(a, ratio, terms[1])
 
@@ -243,6 +245,6 @@ class Sabr(PriceProcess):
         """Make what fills whole paths of one asset."""
         check_length(n_steps, dt_seconds)
         name = asset_of(self.initial, asset, self.volatility)
-        level = of(self.volatility, name)
+        level = one_asset(self.volatility, name)
         terms = (float(self.initial[name]), level, self.terms_of([name], dt_seconds)[0])
         return PathFiller(fill_sabr, terms, streams.stream_key(seed, PATHS), n_steps, 2, 2)

@@ -14,7 +14,8 @@ that `drift` is the expected return of the price for any block, not of the log p
     E[exp(Y / scale) | V] = exp(growth + V / 2 scale^2) (1 + lambda k) = exp(drift),
     k = exp(mu_y / scale + sigma_y^2 / 2 scale^2) / (1 - rho_j mu_v / scale) - 1
 
-A variance that the Euler step takes below 0 counts as 0 in the next one.
+A variance that the Euler step takes below 0 counts as 0 in the next one, and so does the volatility
+of that moment: with the estimates below on one day in 400.
 
 Several assets see the same jumps, at the same moments, each times its `multiple`; e_y and e_v of
 two assets have the given correlation.
@@ -51,7 +52,7 @@ from sim.prices.process import (
     initial_prices,
     loading_of,
     moving,
-    of,
+    one_asset,
     per_asset,
 )
 from sim.state import Arena
@@ -256,7 +257,7 @@ class Svcj(PriceProcess):
 
     def unit(self, asset: str) -> float:
         """Log return of one unit of the model."""
-        return of(self.multiple, asset) / self.scale
+        return one_asset(self.multiple, asset) / self.scale
 
     def mean_variance(self) -> float:
         """Stationary mean of V."""
@@ -277,7 +278,7 @@ class Svcj(PriceProcess):
         size = self.jump_mean * unit + 0.5 * (self.jump_volatility * unit) ** 2
         k = math.exp(size) / (1.0 - self.jump_leverage * self.variance_jump * unit) - 1.0
         chance = self.intensity * days
-        return of(self.drift, asset) * days * DAY / SECONDS_PER_YEAR - math.log1p(chance * k)
+        return one_asset(self.drift, asset) * days * DAY / SECONDS_PER_YEAR - math.log1p(chance * k)
 
     def moments(self, asset: str) -> dict[str, float]:
         """Closed-form stationary moments of a day's log return.

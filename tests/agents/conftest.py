@@ -21,6 +21,7 @@ from sim.market.outside import OutsideMarket
 from sim.oracles.spot import SpotOracle
 from sim.prices.diffusion import GeometricBrownian
 from sim.scenarios.scenario import Scenario
+from sim.venue import Venue
 from sim.world import World
 
 ASSETS = ("WETH", "USDC", "DAI")
@@ -108,9 +109,9 @@ def build(
     base_fee: float = 20.0,
     demand: float = 0.5,
     market: Mapping[str, Any] | None = None,
-    pools: Mapping[str, Mapping[str, Any]] | None = None,
+    pools: Mapping[str, Mapping[str, Any] | Venue] | None = None,
     chain: Mapping[str, Any] | None = None,
-    lending: Mapping[str, Any] | None = None,
+    lending: Mapping[str, Any] | Venue | None = None,
     moves: Mapping[str, Mapping[int, float]] | None = None,
     gwei: tuple[float, float] = (0.0001, 0.01),
 ) -> MarketModel:
@@ -142,8 +143,13 @@ def build(
         oracle=SpotOracle(),
         venues={
             "market": OutsideMarket(**(outside | dict(market or {}))),
-            "lending": PooledMarket(PooledParams(reserves=reserves, **(lending or {}))),
-            **{name: ConstantProductPool(**pool) for name, pool in (pools or {}).items()},
+            "lending": lending
+            if isinstance(lending, Venue)
+            else PooledMarket(PooledParams(reserves=reserves, **(lending or {}))),
+            **{
+                name: pool if isinstance(pool, Venue) else ConstantProductPool(**pool)
+                for name, pool in (pools or {}).items()
+            },
         },
         market="market",
         blockspace=BlockSpace(fees, crowd),

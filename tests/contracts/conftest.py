@@ -77,7 +77,9 @@ def study(compose, data):
             chosen.append(f"+lending@pools.mine={name}")
         elif group != "agent":
             target = {"pool": "pool@pools.mine"}.get(group, group)
-            chosen.append(f"{'+' if group in ('pool', 'crowd') else ''}{target}={name}")
+            chosen.append(
+                f"{'+' if group in ('pool', 'crowd', 'perp', 'premium') else ''}{target}={name}"
+            )
         if (group, name) == ("book", "file"):
             chosen.remove("book.n_positions=200")
         if group == "scenario":  # a file of this group sets hours and the like itself

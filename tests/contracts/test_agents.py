@@ -11,9 +11,15 @@ VAULTS = {  # the market that they need
     "flip_keeper": "maker_flip",
     "clip_keeper": "maker_clip",
     "trove_liquidator": "liquity",
+    "vault_owners": "maker_flip",
+    "band_arbitrageur": "crvusd_weth",
+    "loan_liquidator": "crvusd_weth",
 }
 SETTINGS = {"lenders": {"utilisation": 0.97, "interval_seconds": 900}}
-NEEDS = {"market_maker": ["market=order_book"]}  # an agent that lives on one market only
+NEEDS = {  # an agent that lives on one market only
+    "market_maker": ["market=order_book"],
+    "collateral_buyer": ["lending=compound_v3"],
+}
 
 
 def state_of(model):

@@ -14,6 +14,8 @@ from sim.background import BackgroundDemand
 from sim.blockspace import BlockSpaceParams
 from sim.crowd.crowd import Crowd
 from sim.oracles.oracle import Oracle
+from sim.perps.premium import Premium
+from sim.perps.terms import PerpParams
 from sim.prices.process import PriceProcess
 from sim.scenarios.scenario import Scenario
 from sim.sequencing import Sequencer
@@ -30,7 +32,9 @@ KINDS = {
     "lending": Venue,
     "market": Venue,
     "oracle": Oracle,
+    "perp": PerpParams,
     "pool": Venue,
+    "premium": Premium,
     "price": PriceProcess,
     "sequencer": Sequencer,
 }
@@ -38,7 +42,7 @@ MAPS = {"cast": MarketAgent, "pools": Venue, "scenario": Scenario}
 FILES = [
     (folder.name, path.stem)
     for folder in sorted(CONF.iterdir())
-    if folder.is_dir()
+    if folder.is_dir() and folder.name != "event"  # whole studies: see tests/experiments
     for path in sorted(folder.glob("*.yaml"))
 ]
 

@@ -6,6 +6,7 @@ import pytest
 from agents.strategic.liquidator import Liquidator
 from sim.actions import Reject, Verb
 from sim.errors import ConfigError
+from sim.lending.compound_v2 import CompoundReserve, CompoundV2Market, CompoundV2Params
 
 GAS, FEE_CAP = 500_000.0, 22.0  # units; gwei that an uncontested call bids: 1.1 × 20
 GAS_USD = GAS * FEE_CAP * 1e-9 * 2_000.0
@@ -308,6 +309,102 @@ def test_flash_bundle_that_would_lose_is_undone(stage):
     assert model.world.venues["lending"].state.debt[0, 0, USDC] == pytest.approx(
         health_pays(100_000.0, 0.97)
     )
+
+
+# Flash swaps, where the market lends no flash loans
+
+
+def compound():
+    """Compound v2 of the stage's assets: WETH counts for 83%, the incentive is 8%."""
+    factors = {"WETH": 0.83, "USDC": 0.78, "DAI": 0.78}
+    return CompoundV2Market(
+        CompoundV2Params(
+            reserves={a: CompoundReserve(collateral_factor=f) for a, f in factors.items()}
+        )
+    )
+
+
+@pytest.mark.parametrize("depth", [3e7, 4e5])
+def test_a_flash_swap_pays_for_the_call_in_advance(stage, depth):
+    agent = flash()
+    pools = {"pool": {**POOL["pool"], "depth_usd": depth}}
+    model = make(stage, agent, position(200_000.0, 0.97), pools=pools, lending=compound())
+    before = model.world.ledger.balances[0, agent.account].copy()
+    rows = stage.play(model, [agent])
+    assert rows["verb"].tolist() == [Verb.FLASH_BORROW, Verb.LIQUIDATE, Verb.FLASH_REPAY]
+    assert (rows["code"] == Reject.OK).all()
+    change = model.world.ledger.balances[0, agent.account] - before
+    per_debt = 1.08 * (1.0 - 0.028) / 2_000.0
+    most = health_pays(200_000.0, 0.97) / 2.0
+    amounts = np.linspace(most / 1e4, most, 10_001)
+    reserve = depth / 2_000.0
+    paid = reserve * amounts / ((depth - amounts) * 0.997)
+    gains = amounts * per_debt - paid
+    best = int(np.argmax(gains))
+    assert (best == 10_000) == (depth > 1e6)  # all that the rules allow, or what the pool bears
+    assert rows["amount"][0] == pytest.approx(amounts[best], abs=amounts[1] - amounts[0])
+    assert change[USDC] == 0.0
+    assert change[WETH] + rows["fee"].sum() == pytest.approx(gains[best], rel=1e-6)
+    pool = model.world.venues["pool"]
+    assert not pool.state.flash.any()
+    assert pool.state.reserves[0].prod() > depth * reserve
+    model.world.check()
+    model.close()
+
+
+def test_a_flash_swap_that_would_lose_is_undone(stage):
+    agent = flash()
+    model = make(
+        stage, agent, position(100_000.0, 0.97), hand={"WETH": 2_000.0}, pools=POOL,
+        lending=compound(),
+    )  # fmt: skip
+    hand = model.members["hand"]
+    hand.intent = hand.order(Verb.SWAP, "pool", asset="WETH", asset_2="USDC", amount=1_000.0)
+    before = model.world.ledger.balances[0, agent.account].copy()
+    rows = stage.play(model, [agent, hand])
+    bundle = rows[rows["bundle"] > 0]
+    assert bundle["code"].tolist().count(Reject.FLASH_NOT_REPAID) == 1
+    assert (bundle["code"] != Reject.OK).all()
+    change = model.world.ledger.balances[0, agent.account] - before
+    assert -change[WETH] == pytest.approx(bundle["fee"].sum(), rel=1e-9)
+    assert not change[1:].any()
+    assert not model.world.venues["pool"].state.flash.any()
+    model.close()
+
+
+def test_who_borrows_from_a_pool_and_does_not_pay_is_undone(stage):
+    model = make(stage, keeper(), hand={"WETH": 10.0, "USDC": 1e6}, pools=POOL)
+    hand, pool = model.members["hand"], model.world.venues["pool"]
+    start = pool.state.reserves.copy()
+    borrow = hand.order(Verb.FLASH_BORROW, "pool", asset="USDC", amount=5e5)
+    swap = hand.order(Verb.SWAP, "pool", asset="USDC", asset_2="WETH", amount=5e5)
+    repay = hand.order(Verb.FLASH_REPAY, "pool", asset="USDC", amount=np.inf)
+    for rest, code in (
+        ([], Reject.FLASH_NOT_REPAID),
+        ([swap, repay], Reject.PAUSED),  # the pool is locked until it is paid
+        ([repay, repay], Reject.NO_DEBT),
+        ([repay], Reject.OK),
+    ):
+        rows = stage.join([borrow, *rest])
+        rows["bundle"] = 1
+        hand.intent = rows
+        done = stage.play(model, [hand])
+        assert code in done["code"].tolist()
+        if code != Reject.OK:
+            assert (done["code"] != Reject.OK).all()
+            np.testing.assert_array_equal(pool.state.reserves, start)
+    np.testing.assert_allclose(pool.state.reserves[0, 1] - start[0, 1], 5e5 * (1.0 / 0.997 - 1.0))
+    hand.intent = borrow  # outside a bundle
+    assert stage.play(model, [hand])["code"].tolist() == [Reject.FLASH_NOT_REPAID]
+    model.close()
+
+
+def test_flash_needs_something_to_borrow_from(stage):
+    with pytest.raises(ConfigError, match=r"style flash needs flash loans, which 'lending' does"):
+        make(stage, flash(), position(100_000.0, 0.97), lending=compound())
+    model = make(stage, keeper(), position(100_000.0, 0.97), lending=compound())  # inventory
+    assert len(calls(stage.play(model, [model.members["keeper"]])))
+    model.close()
 
 
 # Competition

@@ -5,10 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.strategic.arbitrageur import Arbitrageur
+from agents.strategic.arbitrageur import Arbitrageur, decide, decide_pool
 from agents.strategic.rebalance import rebalance
 from agents.strategic.trader import gas_bid
 from sim.actions import Reject, Verb, new_rows
+from sim.amm.concentrated import ConcentratedPool
+from sim.amm.stableswap import StableSwapPool
 
 WETH, USDC, DAI = 0, 1, 2
 GAS = 150_000.0
@@ -208,3 +210,95 @@ def test_exit_returns_the_account_to_its_target(stage):
     held = model.world.ledger.balances[0, agent.account]
     gap = (held[WETH] - agent.target[WETH]) * 2_100.0
     assert abs(gap) <= 2_000.0  # within the threshold, and what the exit's own price moved
+
+
+# Other pools
+
+
+def every_pool():
+    """One pool of each kind, in two pairs."""
+    return {
+        "v2": {"asset_0": "WETH", "asset_1": "USDC", "depth_usd": DEPTH},
+        "v3": ConcentratedPool(
+            asset_0="WETH", asset_1="USDC", decimals_1=6, fee_bps=5.0, tick_spacing=10,
+            ranges={
+                "wide": {"lower": 0.5, "upper": 2.0, "depth_usd": 5e6},
+                "narrow": {"lower": 0.99, "upper": 1.01, "depth_usd": 5e6},
+            },
+        ),
+        "stable": StableSwapPool(coins={"USDC": 0.5, "DAI": 0.5}, depth_usd=1e7, amplification=100),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.1])
+def test_all_kinds_of_pools_are_pulled_to_the_price_outside(stage, factor):
+    agent = trader(holdings={"WETH": 5e6, "USDC": 2e7, "DAI": 5e6})
+    owner = stage.Positions([{"WETH": 1.0}], [{}])
+    moves = {"WETH": {1: factor}, "DAI": {1: 0.97}}
+    model = stage.build({"owner": owner, "arb": agent}, pools=every_pool(), moves=moves, n_worlds=2)
+    assert not len(stage.play(model))
+    before = model.world.ledger.balances[:, agent.account].copy()
+    model.world.open_block()
+    intent = agent.decide(model.view)
+    model.world.close_block([intent])
+    rows = model.world.events.rows()
+    venues = {model.world.venues[name].index: name for name in ("v2", "v3", "stable")}
+    rows = rows[np.isin(rows["venue"], list(venues))]
+    assert (rows["code"] == Reject.OK).all()
+    assert sorted(venues[v] for v in rows["venue"]) == ["stable", "stable", "v2", "v2", "v3", "v3"]
+    on_chain = intent[np.isin(intent["venue"], list(venues))]
+    assert (np.diff(on_chain["world"]) >= 0).all()
+    price = model.world.fundamental[0]
+    for name in venues.values():
+        mine = rows[(rows["venue"] == model.world.venues[name].index) & (rows["world"] == 0)]
+        gain = mine["r1"] * price[mine["asset_2"]] - mine["r0"] * price[mine["asset"]]
+        assert (gain > 1_000.0).all(), name
+    stable = rows[rows["venue"] == model.world.venues["stable"].index]
+    assert (stable["asset"] == DAI).all()  # the cheap coin goes in
+    gains = model.world.ledger.balances[:, agent.account] - before
+    assert ((gains * price).sum(axis=1) > 0.0).all()
+    again = stage.play(model)
+    assert not np.isin(again["venue"], list(venues)).any()
+    model.close()
+
+
+def test_constant_product_pools_are_decided_alike_on_the_board_and_alone(stage):
+    rng = np.random.default_rng(0)
+    agent = trader(margin_bps=3.0, holdings={"WETH": 1e5, "USDC": 1e6})
+    pools = {"pool": {"asset_0": "WETH", "asset_1": "USDC", "depth_usd": DEPTH}}
+    owner = stage.Positions([{"WETH": 1.0}], [{}])
+    model = stage.build({"owner": owner, "arb": agent}, pools=pools, n_worlds=50)
+    model.world.open_block()
+    view, pool = model.view, model.world.venues["pool"]
+    model.world.market_price[:, WETH] *= rng.normal(1.0, 0.02, 50)
+    terms, rows, others = agent.terms(view), new_rows(100), new_rows(100)
+    n = decide(
+        view.pools(), view.balances, view.market_price, view.base_fee, view.clearing, terms, rows
+    )
+    m = decide_pool(
+        pool.state, pool.index, view.balances, view.market_price, view.base_fee, view.clearing,
+        view.world_ids, agent.key, 1.0, terms, others,
+    )  # fmt: skip
+    assert n == m > 10
+    np.testing.assert_array_equal(rows[:n], others[:n])
+    model.close()
+
+
+def test_the_arbitrage_of_a_world_alone_is_bit_identical(stage):
+    def digest(n_worlds):
+        agent = trader(holdings={"WETH": 5e6, "USDC": 2e7, "DAI": 5e6}, bid_share=0.3)
+        owner = stage.Positions([{"WETH": 1.0}], [{}])
+        moves = {"WETH": {k: 1.0 + 0.1 * np.sin(k) for k in range(1, 12)}, "DAI": {3: 0.98}}
+        model = stage.build(
+            {"owner": owner, "arb": agent}, pools=every_pool(), moves=moves, n_worlds=n_worlds
+        )
+        for _ in range(12):
+            stage.play(model)
+        rows = model.world.events.rows()
+        rows, balances = rows[rows["world"] == 0], model.world.ledger.balances[0].tobytes()
+        model.close()
+        return rows.tobytes(), balances, len(rows)
+
+    alone, together = digest(1), digest(5)
+    assert alone == together
+    assert alone[2] > 20

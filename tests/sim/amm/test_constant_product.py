@@ -218,6 +218,38 @@ def test_custody_equals_claims_after_any_actions(make_world, make_rows, sequence
     )
 
 
+@settings(deadline=None)  # the first example may compile
+@given(st.floats(1e-6, 0.9), st.booleans(), st.booleans())
+def test_a_flash_swap_costs_what_a_swap_costs(make_world, make_rows, share, first, in_kind):
+    """Paid in the other asset it is the swap that pays out as much; in kind it costs the fee."""
+    world, pool = bound(make_world, reserve_0=100.0, reserve_1=2e5)
+    world.ledger.endow(ALICE, USDC, 1e8)
+    world.ledger.endow(ALICE, WETH, 1e5)
+    out, into = (WETH, USDC) if first else (USDC, WETH)
+    reserves = dict(zip((WETH, USDC), pool.state.reserves[0].copy(), strict=True))
+    amount, before = share * reserves[out], world.ledger.balances[0, ALICE].copy()
+    paid_in = out if in_kind else into
+    world.run(
+        pool,
+        make_rows([
+            {"verb": Verb.FLASH_BORROW, "asset": out, "amount": amount, "bundle": 1},
+            {"verb": Verb.FLASH_REPAY, "asset": paid_in, "amount": np.inf, "bundle": 1},
+        ]),
+    )  # fmt: skip
+    change = world.ledger.balances[0, ALICE] - before
+    if in_kind:
+        assert change[out] == pytest.approx(-amount * (1.0 / 0.997 - 1.0), abs=1e-7)
+        assert change[into] == 0.0
+    else:
+        assert change[out] == pytest.approx(amount, abs=1e-7)
+        x = -change[into]
+        swapped = amount_out(x, reserves[into], reserves[out], 0.003)
+        assert swapped == pytest.approx(amount, rel=1e-9, abs=1e-7)
+    assert not pool.state.flash.any()
+    assert pool.state.reserves[0].prod() >= 100.0 * 2e5 * (1.0 - 1e-12)
+    conserved(world, pool)
+
+
 def busy_rows(make_rows, n_worlds):
     rng = np.random.default_rng(3)
     return make_rows(
@@ -262,6 +294,9 @@ def test_kernels_run_as_plain_python(make_world, make_rows, plain):
     world, pool = bound(make_world, protocol_fee=True)
     mirror, mirror_pool = bound(make_world, protocol_fee=True)
     extra = [
+        {"verb": Verb.FLASH_BORROW, "asset": USDC, "amount": 1e4, "bundle": 1},
+        {"verb": Verb.SWAP, "asset": WETH, "asset_2": USDC, "amount": 1.0, "bundle": 1},
+        {"verb": Verb.FLASH_REPAY, "asset": WETH, "amount": np.inf, "bundle": 1},
         {"verb": Verb.ADD_LIQUIDITY, "asset": WETH, "amount": 1.0},
         {"verb": Verb.REMOVE_LIQUIDITY, "amount": 10.0},
         {"verb": Verb.REPAY, "amount": 10.0},

@@ -57,7 +57,7 @@ def conserved(world, market):
 
 def arbitrage(world, market, price):
     """Bring the AMM to a price by one trade of Bob's; return the executed row."""
-    market._look()
+    market.look()
     amount, pump = amount_for_price(market.bands, 0, price)
     given, wanted = (DAI, WETH) if pump else (WETH, DAI)
     return world.act(market, Verb.SWAP, account=BOB, asset=given, asset_2=wanted, amount=amount)

@@ -6,9 +6,10 @@ import sim.oracles.oracle as oracle_module
 import sim.oracles.pushed as pushed_module
 import sim.oracles.spot as spot_module
 from sim.actions import Reject, Verb
-from sim.errors import ConfigError
+from sim.errors import ConfigError, InputError
 from sim.oracles.delayed import DelayedOracle
 from sim.oracles.pushed import PushedOracle
+from sim.oracles.recorded import RecordedOracle
 from sim.oracles.spot import SpotOracle
 
 WETH, WBTC, USDC = 0, 1, 2
@@ -281,3 +282,36 @@ def test_bad_terms_are_named(make, sentence):
 def test_every_asset_needs_a_deviation(make_world):
     with pytest.raises(ConfigError, match=r"oracle.deviation_bps must name every asset, but lacks"):
         bound(make_world, PushedOracle(deviation_bps={"WETH": 50.0}))
+
+
+def test_a_record_is_in_use_from_its_moment_on(make_world):
+    start = 1_583_971_200.0
+    times, prices = start + np.array([-600.0, 60.0, 150.0]), np.array([190.0, 180.0, 170.0])
+    oracle = RecordedOracle(records={"WETH": (times, prices)})
+    world, oracle = bound(make_world, oracle, block_seconds=60.0)
+    seen = []
+    for s in range(4):
+        world.market_price[:, USDC] = 1.0 + s
+        step(world, oracle, s)
+        seen.append(world.oracle_price[0, WETH])
+        assert world.oracle_price[1, USDC] == 1.0 + s  # no record: the market
+    assert seen == [190.0, 180.0, 180.0, 170.0]
+
+
+def test_a_record_that_begins_after_the_run_is_refused(make_world):
+    late = np.array([1_583_971_260.0])
+    with pytest.raises(ConfigError, match="begin before the run, got 60 s after its start"):
+        bound(make_world, RecordedOracle(records={"WETH": (late, np.array([190.0]))}))
+
+
+@pytest.mark.parametrize(
+    ("times", "prices", "words"),
+    [
+        ([1.0, 0.0], [1.0, 1.0], "must ascend"),
+        ([0.0], [0.0], "all positive"),
+        ([0.0], [1.0, 2.0], "as many times as prices"),
+    ],
+)
+def test_a_broken_record_is_refused(times, prices, words):
+    with pytest.raises(InputError, match=words):
+        RecordedOracle(records={"WETH": (np.array(times), np.array(prices))})

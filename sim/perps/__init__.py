@@ -1,0 +1,1 @@
+"""Perpetual futures: enough of them to hedge with."""
