@@ -1,0 +1,109 @@
+"""Tables of a contest and of a study, for the terminal and for pages."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from experiments.report.words import MISSING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Json = dict[str, Any]
+HEADS = (
+    "hedger", "number", "mean", "sd", "Y", "VaR 95", "CVaR 95", "VaR 99", "CVaR 99",
+)  # fmt: skip
+COST_HEADS = ("hedger", "trading", "funding", "penalty", "turnover", "margin calls", "liquidated")
+
+
+def figure(value: float | None, places: int = 1) -> str:
+    """Write a figure in % of the premium."""
+    if value is None or value != value:
+        return MISSING
+    text = f"{value:,.{places}f}"
+    return text.removeprefix("-") if float(text.replace(",", "")) == 0.0 else text
+
+
+def change(difference: Json, places: int = 2) -> str:
+    """Write a difference with its interval."""
+    value, low, high = (difference[key] for key in ("value", "low_95", "high_95"))
+    return f"{value:+.{places}f} ({low:+.{places}f} to {high:+.{places}f})"
+
+
+def contest_rows(summary: Json) -> list[list[str]]:
+    """Rows of the main table: statistics, then what sets a hedger apart from the best classical."""
+    rows = []
+    for name, it in summary["hedgers"].items():
+        found = it["statistics"]
+        keys = ("mean", "sd", "y", "var_95", "cvar_95", "var_99", "cvar_99")
+        against = "best classical" if name == summary["best"] else change(it["differences"]["y"])
+        rows.append([it["title"], it["told"], *(figure(found[key]) for key in keys), against])
+    return rows
+
+
+def cost_rows(summary: Json) -> list[list[str]]:
+    """Rows of the table of costs."""
+    rows = []
+    for it in summary["hedgers"].values():
+        found = it["statistics"]
+        rows.append([
+            it["title"], *(figure(found[key]) for key in ("trading", "funding", "penalty")),
+            figure(found["turnover"], 2), figure(found["margin_calls"], 2),
+            f"{100.0 * found['liquidated']:.2f}%",
+        ])  # fmt: skip
+    return rows
+
+
+def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for i, head in enumerate(heads):
+        table.add_column(head, justify="left" if i < left else "right")
+    for row in rows:
+        table.add_row(*[Text(cell) for cell in row])
+    return table
+
+
+def of_contest(summary: Json) -> "Table":
+    """Return the table that the terminal shows."""
+    title = (
+        f"Cost in % of the premium over {summary['paths']:,} unseen paths; Y = mean + 1.5 sd, its "
+        "difference from the best classical hedge with the paired 95% interval"
+    )
+    return _table(title, [*HEADS, "Y against the best classical"], contest_rows(summary), 2)
+
+
+STUDY_HEADS = (
+    "row", "delta", "Leland", "Whalley-Wilmott", "fixed band", "best classical", "published",
+    "learned", "Y", "against the best classical", "beats both",
+)  # fmt: skip
+
+
+def study_rows(summary: Json) -> list[list[str]]:
+    """Rows of a study: Y of the classical hedgers, of the published agent and of each policy."""
+    out = []
+    for row in summary["rows"].values():
+        y = row["classical"]
+        first = [
+            row["title"], *(figure(y.get(key)) for key in
+                            ("delta", "leland", "whalley_wilmott", "fixed_band")),
+            row["best_title"],
+            f"{row['published']['y']:.1f}*" if row["published"] else MISSING,
+        ]  # fmt: skip
+        if not row["learned"]:
+            out.append([*first, "no model", "", "", ""])
+        for i, it in enumerate(row["learned"].values()):
+            start = first if i == 0 else [""] * len(first)
+            verdict = "yes" if it["beats"] else "no"
+            out.append([*start, it["title"], figure(it["y"]), change(it["difference"]), verdict])
+    return out
+
+
+def of_study(summary: Json) -> "Table":
+    """Return the table that the terminal shows."""
+    title = (
+        f"{summary['title']}: Y = mean + 1.5 sd in % of the premium, {summary['paths']:,} unseen "
+        "paths (* the authors' agent on paths of another run)"
+    )
+    return _table(title, STUDY_HEADS, study_rows(summary), 1)
