@@ -50,7 +50,9 @@ def hedgers_of(config: Mapping[str, Any], row: "Row") -> "dict[str, Hedger]":
                 made[key] = Learned(path=str(folder), title=key.replace("_", " "))
         return made
     if not isinstance(models, Mapping):
-        raise ConfigError(f"models must map names to folders, got {models!r}; give +models.NAME=DIR")
+        raise ConfigError(
+            f"models must map names to folders, got {models!r}; give +models.NAME=DIR"
+        )
     every = ({"learned": config["model"]} if config["model"] is not None else {}) | dict(models)
     for name, place in every.items():
         if name in made:

@@ -13,8 +13,8 @@ class Band(Hedger):
     """A hedger that leaves its holding alone inside a band around the delta."""
 
     @abstractmethod
-    def half_width_of(self, sight: Sight) -> F64 | float:
-        """Half-width of the band, units, shape (world,) or one number."""
+    def half_width_of(self, sight: Sight) -> F64:
+        """Half-width of the band, units, shape (world,)."""
 
     def target(self, sight: Sight) -> F64:
         """Nearest point of the band; its edges never leave the allowed holdings."""
@@ -57,7 +57,7 @@ class FixedBand(Band):
         """The half-width."""
         return f"±{self.half_width:.3f}"
 
-    def half_width_of(self, sight: Sight) -> F64 | float:
-        """The constant."""
+    def half_width_of(self, sight: Sight) -> F64:
+        """Return the constant."""
         assert self.half_width is not None
-        return self.half_width
+        return np.full(sight.delta.size, self.half_width)

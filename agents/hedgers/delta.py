@@ -1,5 +1,7 @@
 """Hold the delta: what every other hedger is compared with."""
 
+import numpy as np
+
 from agents.hedgers.greeks import DELTA, greeks
 from agents.hedgers.hedger import Hedger, Scalar, Sight
 from sim.kernel import F64
@@ -44,4 +46,4 @@ class Delta(Hedger):
         """Delta."""
         if not self.lift:
             return sight.delta
-        return greeks(self.desk, sight, sight.volatility, self.lift)[DELTA]
+        return np.asarray(greeks(self.desk, sight, sight.volatility, self.lift)[DELTA])

@@ -119,7 +119,7 @@ class Hedger(ABC):
 
     @abstractmethod
     def target(self, sight: Sight) -> F64:
-        """Holding wanted of the underlying, shape (world,)."""
+        """Return the holding wanted of the underlying, shape (world,)."""
 
     def actions(self, sight: Sight) -> F64:
         """Actions in [-1, 1], shape (world, number), that lead to the target."""
@@ -143,8 +143,8 @@ def toward(desk: Desk, target: F64, holding: F64, delta: F64) -> F64:
     Returns
     -------
     array (world, 1 or 2)
-        A band of no width around the target; where the target is further from the model's delta than
-        a centre may be, a wider one whose edge is the target.
+        A band of no width around the target; where the target is further from the model's delta
+        than a centre may be, a wider one whose edge is the target.
     """
     target = np.clip(target, desk.low, desk.high)
     if desk.kind == TARGET:

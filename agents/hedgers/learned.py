@@ -79,7 +79,7 @@ class Learned(Hedger):
         raise NotImplementedError
 
     def actions(self, sight: Sight) -> F64:
-        """What the network says."""
+        """Return what the network says."""
         assert self.model is not None
         return self.model.network(sight.observation).astype(np.float64)
 

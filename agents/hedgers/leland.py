@@ -30,7 +30,7 @@ class Leland(Hedger):
 
     def target(self, sight: Sight) -> F64:
         """Delta at the raised volatility."""
-        return greeks(self.desk, sight, self.volatility(sight.volatility))[DELTA]
+        return np.asarray(greeks(self.desk, sight, self.volatility(sight.volatility))[DELTA])
 
     def volatility(self, volatility: F64) -> F64:
         """Leland's volatility, annual."""

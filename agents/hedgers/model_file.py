@@ -132,7 +132,7 @@ def _about(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{path} has the format {about['format']!r}, and this version reads {FORMAT}"
         )
-    return about
+    return dict(about)
 
 
 def _arrays(path: Path) -> dict[str, F32]:

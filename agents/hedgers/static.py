@@ -36,6 +36,6 @@ class Static(Hedger):
         return f"holds {self.holding:.3f}"
 
     def target(self, sight: Sight) -> F64:
-        """The constant."""
+        """Return the constant."""
         assert self.holding is not None
         return np.full(sight.holding.size, self.holding)

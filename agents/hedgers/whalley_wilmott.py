@@ -51,7 +51,7 @@ class WhalleyWilmott(Band):
         """The risk aversion."""
         return f"risk aversion {self.risk_aversion:.0f}"
 
-    def half_width_of(self, sight: Sight) -> F64 | float:
+    def half_width_of(self, sight: Sight) -> F64:
         """Half-width at the present gamma."""
         assert self.risk_aversion is not None
         rate = self.desk.rate if self.rate is None else self.rate

@@ -1,6 +1,6 @@
 """All hedgers on the same unseen paths: who costs least, by how much, and where."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ def hold(
             bar.advance(1)
     summary = compared(setting, ready, played, seed, resamples)
     learned = [name for name, hedger in ready.items() if isinstance(hedger, Learned)]
-    drawn = list(dict.fromkeys([*learned[:1], summary["best"], *([n for n in ready][:1])]))
+    drawn = list(dict.fromkeys([*learned[:1], summary["best"], *(list(ready)[:1])]))
     maps, edges = _maps(setting, {name: ready[name] for name in drawn}, seed, min(paths, MAPPED))
     final = _final(setting, ready[drawn[-1]], seed, paths)
     order = np.argsort(-played[drawn[0]].cost)[:WORST]
@@ -117,7 +117,8 @@ def compared(
     resamples: int,
 ) -> Json:  # fmt: skip
     """Figures of all hedgers and their differences from the best classical one."""
-    objective, entries = setting.objective, {}
+    objective = setting.objective
+    entries: Json = {}
     for name, hedger in hedgers.items():
         entries[name] = {
             "title": hedger.title, "told": hedger.told, "learned": isinstance(hedger, Learned),
@@ -165,26 +166,31 @@ def _final(setting: Setting, hedger: Hedger, seed: int, n: int) -> F64:
     return np.concatenate(found)[:n]
 
 
+class Trace:
+    """One path, period by period."""
+
+    def __init__(self) -> None:
+        self.price, self.cost = [1.0], [0.0]
+        self.holding: list[float] = []
+
+    def __call__(self, t: int, env: OptionHedgingVectorEnv, over: Bool) -> None:
+        """Add a period of the only world."""
+        if t < len(self.price) and not over[0]:
+            self.price.append(float(env.state.price[0] / env.state.first[0]))
+            self.holding.append(float(env.state.holding[0]))
+            self.cost.append(100.0 * float(env.state.cost[0]))
+
+
 def _traced(setting: Setting, hedgers: Mapping[str, Hedger], seed: int, world: int) -> Json:
-    """One test path, period by period."""
-    out: Json = {"world": TEST + world, "hedgers": {}}
+    """One test path, period by period, under several hedgers."""
+    price: Sequence[float] = []
+    told: Json = {}
     for name, hedger in hedgers.items():
-        price, holding, cost = [1.0], [], [0.0]
-
-        def watch(
-            t: int, env: OptionHedgingVectorEnv, over: Bool,
-            price: list[float] = price, holding: list[float] = holding, cost: list[float] = cost,
-        ) -> None:  # fmt: skip
-            if not over[0]:
-                price.append(float(env.state.price[0] / env.state.first[0]))
-                holding.append(float(env.state.holding[0]))
-                cost.append(100.0 * float(env.state.cost[0]))
-
-        play(setting, hedger, seed, TEST + world, 1, watch)
-        out["hedgers"][name] = {"holding": holding, "cost": cost}
-        if len(price) > len(out.get("price", [])):
-            out["price"] = price
-    return out
+        trace = Trace()
+        play(setting, hedger, seed, TEST + world, 1, trace)
+        told[name] = {"holding": trace.holding, "cost": trace.cost}
+        price = max(price, trace.price, key=len)
+    return {"world": TEST + world, "price": price, "hedgers": told}
 
 
 def models_in(folder: Path) -> dict[str, Path]:

@@ -90,13 +90,13 @@ def by_final_price(contest: Contest, names: Sequence[str]) -> Chart:
     )
     return Chart(
         key="final", title="Where it costs",
-        caption="Mean cost of the paths whose price ended there; each point is a twentieth of them.",
+        caption="Mean cost of the paths whose price ended there; a point is a twentieth of them.",
         data=traces, layout=layout,
     )  # fmt: skip
 
 
 def holdings(contest: Contest, names: Sequence[str]) -> list[Chart]:
-    """Maps of the mean holding, and what sets the first apart from the last (delta)."""
+    """Draw maps of the mean holding, and what sets the first apart from the last (delta)."""
     out = [
         _map(contest, name, title_of(contest, name), contest.maps[name], SCALE, None)
         for name in names
@@ -131,7 +131,7 @@ def _map(
 
 
 def worst_paths(contest: Contest) -> list[Chart]:
-    """The paths that cost most, with price and holdings."""
+    """Draw the paths that cost most, with price and holdings."""
     out = []
     for i, path in enumerate(contest.worst):
         traces = [charts.line(

@@ -24,7 +24,8 @@ class Objective:
     Attributes
     ----------
     kind : str
-        mean + k sd; mean + k / 2 variance; expected shortfall at alpha; log mean exp(k C) / k; mean.
+        mean + k sd; mean + k / 2 variance; expected shortfall at alpha; log mean exp(k C) / k;
+        mean.
     k, alpha : float
     """
 

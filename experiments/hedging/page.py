@@ -14,10 +14,10 @@ Json = dict[str, Any]
 METHOD = (
     "A path is a world of the environment, and the same world is the same path for every hedger. "
     "Scalars of classical hedgers are tuned, and policies trained and chosen, on other worlds.",
-    "Cost is what the hedged book lost: all trading costs, the change of what is owed and funding, "
+    "Cost is what the hedged book lost: trading costs, the change of what is owed, and funding, "
     "less what the holding gained, over the premium of the option that was sold first.",
-    "Intervals are percentiles of a bootstrap that draws whole paths, so that a path which is drawn "
-    "counts for every hedger. They measure the noise of finitely many paths, not the model's error.",
+    "Intervals are percentiles of a bootstrap that draws whole paths: a path which is drawn counts "
+    "for every hedger. They measure the noise of finitely many paths, not the error of the model.",
 )
 
 
@@ -61,8 +61,9 @@ def render(contest: Contest, config: Mapping[str, Any], command: Sequence[str]) 
         "holdings", "What is held", "Against price and time, averaged over the paths.",
         it.side_by_side(*figures.holdings(contest, drawn)),
     )  # fmt: skip
+    first = figures.title_of(contest, drawn[0])
     it.section(
-        "worst", "Where it fails", f"The paths that cost {figures.title_of(contest, drawn[0])} most.",
+        "worst", "Where it fails", f"The paths that cost {first} most.",
         it.side_by_side(*figures.worst_paths(contest)),
     )  # fmt: skip
     listed = table("Configuration", ("parameter", "value"), [[k, v] for k, v in flatten(config)])
@@ -88,8 +89,7 @@ def headline(summary: Json) -> str:
         if found["low_95"] > 0.0:
             word = "is worse"
         said.append(
-            f"{it['title']} {word}: {it['statistics']['y']:.1f}%, difference "
-            f"{tables.change(found)}"
+            f"{it['title']} {word}: {it['statistics']['y']:.1f}%, difference {tables.change(found)}"
         )
     return ". ".join(said) + "."
 

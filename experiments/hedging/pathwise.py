@@ -183,9 +183,7 @@ class Pathwise(Algorithm):
         share = 0.5 * (1.0 + math.cos(math.pi * i / self.updates))
         for group in optimiser.param_groups:
             group["lr"] = self.learning_rate * (0.02 + 0.98 * share)
-        episodes = recorded(
-            session.setting, session.seed, TRAINING + i * self.batch, self.batch
-        )
+        episodes = recorded(session.setting, session.seed, TRAINING + i * self.batch, self.batch)
         cost = simulator.cost(episodes, layers, self.activation)
         loss = differentiable(torch, session.setting.objective, cost)
         optimiser.zero_grad()
@@ -206,7 +204,7 @@ class Pathwise(Algorithm):
         return Network(arrays[0::2], arrays[1::2], self.activation, "tanh")
 
     def about(self) -> dict[str, Any]:
-        """What the result depends on."""
+        """Return what the result depends on."""
         return asdict(self)
 
 
@@ -255,7 +253,7 @@ class Simulator:
         return self.torch.stack(parts, 1)
 
     def _target(self, actions: Any, held: Any, delta: Any) -> Any:
-        """Holding that actions ask for, as `envs.hedging.step.wanted` reads them."""
+        """Return the holding that actions ask for, as `envs.hedging.step.wanted` reads them."""
         it, torch = self.action, self.torch
         if it.kind == BAND:
             centre = delta + it.centre * actions[:, 0]
@@ -273,7 +271,7 @@ class Simulator:
 
 
 def policy(torch: Any, x: Any, layers: Tensors, activation: str) -> Any:
-    """The network of `agents.hedgers.network.Network`, in torch, squashed by tanh."""
+    """Evaluate the network of `agents.hedgers.network.Network` in torch, squashed by tanh."""
     between = {
         "silu": torch.nn.functional.silu, "tanh": torch.tanh, "relu": torch.relu,
     }[activation]  # fmt: skip
@@ -284,7 +282,7 @@ def policy(torch: Any, x: Any, layers: Tensors, activation: str) -> Any:
 
 
 def differentiable(torch: Any, objective: Objective, cost: Any) -> Any:
-    """The objective of a batch as a tensor; see `Objective`."""
+    """Return the objective of a batch as a tensor; see `Objective`."""
     if objective.kind == SPREAD:
         return cost.mean() + objective.k * cost.std()
     if objective.kind == SHORTFALL:

@@ -1,7 +1,7 @@
 """Play a hedger through an environment, on paths that its tuning and training never see.
 
-Every world id is one path, whoever hedges, so all hedgers face the same paths. Training, validation,
-tuning and testing use different world ids under the same seed.
+Every world id is one path, whoever hedges, so all hedgers face the same paths. Training,
+validation, tuning and testing use different world ids under the same seed.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,15 +17,15 @@ from envs.hedging.terms import HedgingTerms
 from envs.hedging.vector import OptionHedgingVectorEnv
 from experiments.hedging.objective import Objective
 from sim.errors import ConfigError
-from sim.kernel import F64
+from sim.kernel import F64, Bool
 
 TRAINING, VALIDATION, TUNING, TEST = 0, 1 << 28, 2 << 28, 3 << 28
 """First world ids; training has more than any run reaches before validation begins."""
 CHUNK = 10_000  # worlds played at once
 FIGURES = ("cost", "trading", "funding", "penalty", "turnover", "margin_calls", "liquidated")
 
-Watch = Callable[[int, OptionHedgingVectorEnv, F64], None]
-"""Called after each period with its number, the environment and the holdings traded into."""
+Watch = Callable[[int, OptionHedgingVectorEnv, Bool], None]
+"""Called after each period with its number, the environment and which worlds were over before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class Played:
 
 
 def sight_of(env: OptionHedgingVectorEnv, observation: Any) -> Sight:
-    """What the desk sees, from the environment's state."""
+    """Take what the desk sees from the environment's state."""
     state = env.state
     return Sight(
         observation=observation, price=state.seen_price, first=state.first,
@@ -164,7 +164,7 @@ def _chunk(
     env = setting.worlds(n, first, fields_of(hedger))
     observation, _ = env.reset(seed=seed)
     figures = {name: np.zeros(n) for name in FIGURES}
-    over = np.zeros(n, np.bool_)
+    over: Bool = np.zeros(n, np.bool_)
     for t in range(setting.terms.contract.n_steps):
         observation, _, terminated, truncated, info = env.step(
             hedger.actions(sight_of(env, observation))

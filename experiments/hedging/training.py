@@ -1,4 +1,4 @@
-"""What every training is: a setting in, a model folder out, resumable, judged by validation paths."""
+"""What every training is: a setting in, a model folder out, resumable, judged by validation."""
 
 import json
 import os
@@ -102,8 +102,10 @@ class Session:
         self.record(steps, validation=100.0 * worth)
         if self.best is None or worth < self.best:
             self.best = worth
-            told = {**trained, "seconds": round(self.spent(), 1), "validation": worth,
-                    "validation_paths": self.paths, "objective": self.setting.objective.title}  # fmt: skip
+            told = {
+                **trained, "seconds": round(self.spent(), 1), "validation": worth,
+                "validation_paths": self.paths, "objective": self.setting.objective.title,
+            }  # fmt: skip
             save(self.folder / MODEL, Model(network, desk, told))
         return worth
 
