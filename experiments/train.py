@@ -48,7 +48,7 @@ def run_name(config: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
     """Name of a run's folder: table or environment, algorithm, variant."""
     if config["name"]:
         return str(config["name"])
-    name = str(choices["study"] if config.get("study") else choices["env"])
+    name = f"study-{choices['study']}" if config.get("study") else str(choices["env"])
     name += f"-{choices['algo']}" if "algo" in config else ""
     return name if config.get("accumulated_cost", True) else f"{name}-no_cost"
 

@@ -159,7 +159,9 @@ def toward(desk: Desk, target: F64, holding: F64, delta: F64) -> F64:
     # lowers. So it helps where the missing part points against the move. Where nothing is to move,
     # the widest band says so without rounding: fixed costs count every trade.
     half = np.where(missing * (target - holding) < 0.0, np.abs(missing), 0.0)
-    half = np.where(target == holding, desk.width, np.minimum(half, desk.width))
+    # A target beyond both centre and holding is out of reach; stay where that is nearer to it.
+    stay = (missing * (target - holding) > 0.0) & (missing * (holding - delta - centre) > 0.0)
+    half = np.where(stay | (target == holding), desk.width, np.minimum(half, desk.width))
     first = np.divide(centre, desk.centre, out=np.zeros_like(off), where=desk.centre > 0.0)
     second = 2.0 * half / desk.width - 1.0 if desk.width > 0.0 else np.full_like(off, -1.0)
     return np.stack([first, second], axis=1)

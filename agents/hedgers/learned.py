@@ -35,7 +35,7 @@ class Learned(Hedger):
     def bind(self, desk: Desk) -> None:
         """Take over the terms; fields and action must be those of the training."""
         assert self.model is not None
-        there, network = self.model.environment, self.model.network
+        there, network = plain(self.model.environment), self.model.network
         fields = tuple(there["fields"])
         if fields != desk.fields:
             raise InputError(
@@ -61,17 +61,19 @@ class Learned(Hedger):
     def told(self) -> str:
         """How it was trained."""
         assert self.model is not None
-        return str(self.model.trained.get("algorithm", ""))
+        trained = self.model.trained
+        seed = f", seed {trained['seed']}" if "seed" in trained else ""
+        return f"{trained.get('algorithm', '')}{seed}"
 
     def differences(self) -> dict[str, tuple[Any, Any]]:
         """Terms that are not those of the training: name to (then, now)."""
         assert self.model is not None
-        then = dict(_flat(self.model.environment["terms"]))
+        then = dict(_flat(plain(self.model.environment["terms"])))
         now = dict(_flat(plain(self.desk.description["terms"])))
         return {
             name: (then.get(name), now.get(name))
             for name in {**then, **now}
-            if then.get(name) != now.get(name) and not name.startswith("reward.")
+            if then.get(name) != now.get(name) and not name.startswith(("reward.", "observation"))
         }
 
     def target(self, sight: Sight) -> F64:

@@ -137,7 +137,7 @@ def _about(folder: Path) -> dict[str, Any]:
 
 def _arrays(path: Path) -> dict[str, F32]:
     try:
-        with np.load(path, allow_pickle=False) as found:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
             return {name: np.asarray(found[name], np.float32) for name in found.files}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(

@@ -143,7 +143,7 @@ def worst_paths(contest: Contest) -> list[Chart]:
             title = title_of(contest, name)
             told.append(f"{title} {it['cost'][-1]:.0f}%")
             traces.append(charts.line(
-                list(range(len(it["holding"]))), it["holding"], title, COLORS[j],
+                list(range(len(it["cost"]))), [*it["holding"], *it["holding"][-1:]], title, COLORS[j],
                 line={"shape": "hv"}, hovertemplate="%{y:.3f}<extra>" + title + "</extra>",
             ))  # fmt: skip
         layout = charts.layout(

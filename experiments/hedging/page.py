@@ -34,7 +34,7 @@ def render(contest: Contest, config: Mapping[str, Any], command: Sequence[str]) 
     """
     summary = contest.summary
     it = Page(
-        "Hedging judged",
+        "Hedgers on unseen paths",
         f"{plural(len(summary['hedgers']), 'hedger')} on {summary['paths']:,} unseen paths",
         headline(summary),
     )
@@ -89,7 +89,7 @@ def headline(summary: Json) -> str:
         if found["low_95"] > 0.0:
             word = "is worse"
         said.append(
-            f"{it['title']} {word}: {it['statistics']['y']:.1f}%, difference {tables.change(found)}"
+            f"{it['title'][:1].upper()}{it['title'][1:]} {word}: {it['statistics']['y']:.1f}%, difference {tables.change(found)}"
         )
     return ". ".join(said) + "."
 

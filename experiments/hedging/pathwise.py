@@ -105,7 +105,7 @@ class Pathwise(Algorithm):
     """
 
     updates: int = 600
-    batch: int = 8192
+    batch: int = 4096
     learning_rate: float = 2e-3
     width: int = 64
     activation: str = "silu"
@@ -314,7 +314,7 @@ def store(path: Path, layers: Tensors, optimiser: Any, done: int) -> None:
 def resume(torch: Any, path: Path, layers: Tensors, optimiser: Any) -> int:
     """Read what `store` wrote; return the number of updates that are done."""
     try:
-        with np.load(path, allow_pickle=False) as found:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
             arrays: Mapping[str, Any] = {name: found[name] for name in found.files}
         done = int(arrays["done"])
         for i, layer in enumerate(layers):

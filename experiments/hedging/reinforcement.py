@@ -17,6 +17,7 @@ import numpy as np
 
 from agents.hedgers.hedger import BAND
 from agents.hedgers.network import Network
+from envs.hedging.vector import OptionHedgingVectorEnv
 from experiments.hedging.play import TRAINING, VALIDATION
 from experiments.hedging.training import STATE, Algorithm, Session, need_torch
 from sim.errors import ConfigError, InputError
@@ -98,14 +99,15 @@ class Reinforcement(Algorithm):
         first = TRAINING + part * self.worlds
         if first + self.worlds > VALIDATION:
             raise ConfigError(f"worlds must leave room below {VALIDATION:,}; lower algo.worlds")
-        env = adapter(session, self.worlds, first)
+        native = session.setting.worlds(self.worlds, first, mode="SameStep")
+        env = adapter(native)
         model = self._model(torch, env, session, part)
         reward = session.setting.terms.reward
         estimates = {"mean": reward.mean, "sd": reward.sd}
         if kept is not None:
             estimates = dict(kept["estimates"])
             _restore(torch, model, kept)
-        watch = _watcher(self, session, model, env, path, part, estimates)
+        watch = _watcher(self, session, model, native, path, part, estimates)
         done = int(model.num_timesteps)
         with self.progress(session, self.steps, min(done, self.steps), "steps") as bar:
             watch.bar = bar
@@ -177,16 +179,16 @@ def _class_of(algorithm: str) -> Any:
     return getattr(library, algorithm.upper())
 
 
-def adapter(session: Session, n: int, first: int) -> Any:
+def adapter(native: OptionHedgingVectorEnv) -> Any:
     """Make the library's vector environment over the native one."""
     from envs.hedging.sb3 import HedgingVecEnv
 
-    return HedgingVecEnv(session.setting.worlds(n, first, mode="SameStep"))
+    return HedgingVecEnv(native)
 
 
 def _watcher(
-    algorithm: Reinforcement, session: Session, model: Any, env: Any, path: Path, part: int,
-    estimates: dict[str, float],
+    algorithm: Reinforcement, session: Session, model: Any, native: OptionHedgingVectorEnv,
+    path: Path, part: int, estimates: dict[str, float],
 ) -> Any:  # fmt: skip
     """Make the callback that re-estimates the reward, validates and keeps the state."""
     from stable_baselines3.common.callbacks import BaseCallback
@@ -201,7 +203,7 @@ def _watcher(
             self.costs: list[float] = []
             self.next = max(algorithm.steps // algorithm.validations, 1)
             self.checked = self.counted = 0
-            env.tune(**estimates)
+            native.tune_reward(**estimates)
 
         def _on_training_start(self) -> None:
             self.counted = self.num_timesteps
@@ -223,7 +225,7 @@ def _watcher(
                 level = float(np.quantile(found, session.setting.terms.reward.alpha))
                 old = estimates.get("level", level)
                 estimates["level"] = keep * old + (1.0 - keep) * level
-                env.tune(**estimates)
+                native.tune_reward(**estimates)
                 self.costs = []
             self.bar.advance(self.num_timesteps - self.counted)
             self.counted = self.num_timesteps

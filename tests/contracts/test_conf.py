@@ -39,10 +39,11 @@ KINDS = {
     "sequencer": Sequencer,
 }
 MAPS = {"cast": MarketAgent, "pools": Venue, "scenario": Scenario}
+ELSEWHERE = {"event", "env", "hedger", "algo", "study"}  # see tests/experiments
 FILES = [
     (folder.name, path.stem)
     for folder in sorted(CONF.iterdir())
-    if folder.is_dir() and folder.name != "event"  # whole studies: see tests/experiments
+    if folder.is_dir() and folder.name not in ELSEWHERE
     for path in sorted(folder.glob("*.yaml"))
 ]
 
