@@ -140,10 +140,10 @@ def worst_paths(contest: Contest) -> list[Chart]:
         )]  # fmt: skip
         told = []
         for j, (name, it) in enumerate(path["hedgers"].items()):
-            title = title_of(contest, name)
-            told.append(f"{title} {it['cost'][-1]:.0f}%")
+            title, cost = title_of(contest, name), it["cost"]
+            told.append(f"{title} {cost[-1]:.0f}%")
             traces.append(charts.line(
-                list(range(len(it["cost"]))), [*it["holding"], *it["holding"][-1:]], title, COLORS[j],
+                list(range(len(cost))), [*it["holding"], *it["holding"][-1:]], title, COLORS[j],
                 line={"shape": "hv"}, hovertemplate="%{y:.3f}<extra>" + title + "</extra>",
             ))  # fmt: skip
         layout = charts.layout(

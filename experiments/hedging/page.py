@@ -88,9 +88,9 @@ def headline(summary: Json) -> str:
         word = "beats it" if found["high_95"] < 0.0 else "does not beat it"
         if found["low_95"] > 0.0:
             word = "is worse"
-        said.append(
-            f"{it['title'][:1].upper()}{it['title'][1:]} {word}: {it['statistics']['y']:.1f}%, difference {tables.change(found)}"
-        )
+        title = f"{it['title'][:1].upper()}{it['title'][1:]}"
+        y = it["statistics"]["y"]
+        said.append(f"{title} {word}: {y:.1f}%, difference {tables.change(found)}")
     return ". ".join(said) + "."
 
 

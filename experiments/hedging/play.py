@@ -5,6 +5,7 @@ validation, tuning and testing use different world ids under the same seed.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,8 +71,9 @@ class Setting:
         terms = self.terms
         if fields is not None:
             terms = replace(terms, observation=dict.fromkeys(fields, True))
+        # Binding a market gives it its paths: one that two environments shared would mix them.
         return OptionHedgingVectorEnv(
-            n, terms=terms, market=self.market, autoreset_mode=mode, first_world=first
+            n, terms=terms, market=copy(self.market), autoreset_mode=mode, first_world=first
         )
 
     def without(self, field: str) -> "Setting":

@@ -1,4 +1,4 @@
-"""The commands `experiments.train` and `experiments.evaluate`, from the command line to the page."""
+"""The commands `experiments.train` and `experiments.evaluate`, up to the page."""
 
 import json
 from pathlib import Path

@@ -54,12 +54,11 @@ def slow_band(now, years, held, half):
     return np.clip(held, np.clip(delta - half, 0.0, 1.0), np.clip(delta + half, 0.0, 1.0))
 
 
-RAISED = SIGMA * math.sqrt(
-    1.0 + math.sqrt(2.0 / math.pi) * 2.0 * KAPPA / (SIGMA / math.sqrt(250.0))
-)
+PER_STEP = SIGMA / math.sqrt(250.0)
+RAISED = SIGMA * math.sqrt(1.0 + math.sqrt(2.0 / math.pi) * 2.0 * KAPPA / PER_STEP)
 RULES = {
-    "delta": (Delta(), lambda now, years, held: slow_delta(now, years)),
-    "leland": (Leland(), lambda now, years, held: slow_delta(now, years, RAISED)),
+    "delta": (Delta(), lambda now, years, _: slow_delta(now, years)),
+    "leland": (Leland(), lambda now, years, _: slow_delta(now, years, RAISED)),
     "fixed band": (
         FixedBand(half_width=0.1), lambda now, years, held: slow_band(now, years, held, 0.1)
     ),
@@ -70,7 +69,7 @@ RULES = {
             (1.5 * KAPPA * now * slow_gamma(now, years) ** 2 / 1280.0) ** (1.0 / 3.0),
         ),
     ),
-    "static": (Static(holding=0.4), lambda now, years, held: np.full(len(now), 0.4)),
+    "static": (Static(holding=0.4), lambda now, *_: np.full(len(now), 0.4)),
 }  # fmt: skip
 
 # Y of 60,000 paths of an independent program: hedging.json, classical_baselines_cao_setting, 20d.
@@ -148,7 +147,8 @@ def book(strike, expiry, owed, sign, price, vol):
     return [
         np.ascontiguousarray(strike * shape), np.ascontiguousarray(expiry * shape),
         np.ascontiguousarray(owed * shape), np.ascontiguousarray(sign * shape),
-        np.full(n, len(strike)), np.zeros(n, np.int64), price, np.full(n, vol), 1 / 365, 0.0, 0.0, out,
+        np.full(n, len(strike)), np.zeros(n, np.int64), price, np.full(n, vol), 1 / 365,
+        0.0, 0.0, out,
     ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,9 +16,7 @@ from sim.errors import ConfigError, InputError
 
 def network(activation="silu", squash="tanh", widths=(5, 16, 16, 2), seed=0):
     rng = np.random.default_rng(seed)
-    weights = [
-        rng.normal(size=(b, a)).astype(np.float32) for a, b in zip(widths, widths[1:], strict=False)
-    ]
+    weights = [rng.normal(size=(b, a)).astype(np.float32) for a, b in pairwise(widths)]
     return Network(
         weights, [rng.normal(size=len(w)).astype(np.float32) for w in weights], activation, squash
     )
@@ -116,7 +115,7 @@ def test_a_damaged_archive_is_refused(folder):
 def test_another_environment_is_refused_by_name(cao):
     model = Model(network(), cao.worlds(1, 0).describe(), {})
     other = cao.worlds(1, 0, ["moneyness", "time_left", "holding", "delta", "gamma"])
-    with pytest.raises(InputError, match="trained on the fields moneyness, .* cost, and this"):
+    with pytest.raises(InputError, match=r"trained on the fields moneyness, .* cost, and this"):
         Learned(model=model).bind(Desk.of(other.describe()))
     terms = replace(cao.terms, action=replace(cao.terms.action, width=0.1))
     wide = replace(cao, terms=terms).worlds(1, 0)

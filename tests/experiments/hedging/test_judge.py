@@ -1,5 +1,7 @@
 """Statistics, intervals and tuning against independent computations."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -69,7 +71,7 @@ def test_statistics_are_of_the_right_columns(cao):
 def test_worlds_of_training_tuning_and_testing_never_meet():
     ends = sorted([TRAINING, VALIDATION, TUNING, TEST, 1 << 30])
     assert ends == [TRAINING, VALIDATION, TUNING, TEST, 1 << 30]
-    assert min(b - a for a, b in zip(ends, ends[1:], strict=False)) == 1 << 28
+    assert min(b - a for a, b in pairwise(ends)) == 1 << 28
 
 
 @pytest.mark.parametrize(("best", "geometric"), [(0.07, True), (0.3, False), (0.01, True)])
@@ -88,3 +90,16 @@ def test_a_band_is_tuned_to_a_width_that_others_do_not_beat(cao):
         other = bound(FixedBand(half_width=width), cao)
         assert own <= cao.objective(play(cao, other, 0, TUNING, 1000).cost)
     assert 0.06 < hedger.half_width < 0.15  # 0.1 on 60,000 paths: hedging.json
+
+
+def test_environments_of_one_setting_do_not_share_their_paths(cao):
+    first, second = cao.worlds(4, TEST), cao.worlds(2, TUNING)
+    first.reset(seed=0)
+    price = first.state.price.copy()
+    path = first.market.path.copy()
+    second.reset(seed=1)
+    assert first.market.path.shape[0] == 4
+    first.step(np.zeros((4, 2)))
+    assert (first.market.path == path).all()
+    assert (first.state.price == path[:, 1, 0]).all()
+    assert (price == path[:, 0, 0]).all()

@@ -27,7 +27,9 @@ VARIANTS = {
     },
     "inverse": {
         "contract": Contract(settled="inverse", n_steps=8, days_per_year=365.0),
-        "costs": Costs(proportional=0.0005, funding_per_year=0.1, unwind=False, delivery_fee=0.00015),
+        "costs": Costs(
+            proportional=0.0005, funding_per_year=0.1, unwind=False, delivery_fee=0.00015
+        ),
     },
     "clients": {
         "clients": Clients(per_step=0.5, expiry_steps=6), "contract": Contract(n_steps=8),
