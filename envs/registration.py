@@ -1,4 +1,9 @@
-"""Gymnasium finds the environments here: the entry point of the group `gymnasium.envs`."""
+"""What Gymnasium makes under the name `faultline/OptionHedging-v0`.
+
+Gymnasium 0.26 to 0.29 load the entry point of the group `gymnasium.envs` by themselves. Since 1.0
+it reads no entry points: `import envs` registers, or the module stands in the name, as in
+`gymnasium.make("envs:faultline/OptionHedging-v0")`.
+"""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -11,6 +16,7 @@ if TYPE_CHECKING:
     from envs.hedging.single import OptionHedgingEnv
     from envs.hedging.vector import OptionHedgingVectorEnv
 
+NAME = "faultline/OptionHedging-v0"
 STANDARD = "cao_2021"
 
 
@@ -93,12 +99,12 @@ def single_env(
 
 
 def register() -> None:
-    """Register `OptionHedging-v0`, in the namespace that the entry point gives (`faultline`)."""
+    """Register `faultline/OptionHedging-v0`, once; `import envs` does."""
     import gymnasium
 
-    gymnasium.register(
-        id="OptionHedging-v0",
-        entry_point="envs.registration:single_env",
-        vector_entry_point="envs.registration:vector_env",
-        disable_env_checker=False,
-    )
+    if NAME not in gymnasium.registry:
+        gymnasium.register(
+            id=NAME,
+            entry_point="envs.registration:single_env",
+            vector_entry_point="envs.registration:vector_env",
+        )

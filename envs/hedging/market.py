@@ -1,6 +1,7 @@
 """Where the prices of an episode come from."""
 
 from abc import ABC, abstractmethod
+
 import numpy as np
 
 from sim.errors import ConfigError
@@ -13,10 +14,9 @@ class HedgeMarket(ABC):
 
     Attributes
     ----------
-    path : array (world, step + 1, 2)
-        Price (cash) and annual volatility; kernels read it.
+    path : array (world, step + 1, channel)
+        Price (cash) and, where `has_volatility`, its annual volatility; kernels read it.
     has_volatility : bool
-        Whether the second channel means anything.
     """
 
     path: F64
@@ -43,9 +43,12 @@ class PathMarket(HedgeMarket):
     """
 
     def __init__(self, *, process: PriceProcess, asset: str | None = None) -> None:
-        if not hasattr(process, "path_filler"):
+        makes_paths = isinstance(process, PriceProcess)
+        if not makes_paths or type(process).path_filler is PriceProcess.path_filler:
             raise ConfigError(
-                f"market.process must make paths of its own, and {type(process).__name__} does not"
+                f"market.process must be a price process that makes whole paths, and "
+                f"{type(process).__name__} is none; take one of the models, or HistoricalWindows "
+                "for recorded prices"
             )
         self.process, self.asset = process, asset
         self.has_volatility = len(process.channels) > 1
@@ -56,19 +59,14 @@ class PathMarket(HedgeMarket):
         self.filler = self.process.path_filler(
             seed, n_steps, years * SECONDS_PER_YEAR, asset=self.asset
         )
-        n_channels = self.filler.n_channels
-        self.path = np.zeros((len(world_ids), n_steps + 1, max(n_channels, 2)))
-        self.whole = n_channels == self.path.shape[2]
-        self.scratch = self.path if self.whole else self.path[:, :, :n_channels].copy()
+        self.path = np.zeros((len(world_ids), n_steps + 1, self.filler.n_channels))
 
     def begin(self, chosen: Bool, episodes: I64) -> None:
         """Draw the paths of the chosen worlds' episodes."""
         if chosen.all():
-            self.filler(self.scratch, self.world_ids, episodes)
-            if not self.whole:
-                self.path[:, :, : self.scratch.shape[2]] = self.scratch
+            self.filler(self.path, self.world_ids, episodes)
             return
         rows = np.flatnonzero(chosen)
-        made = np.empty((len(rows), *self.scratch.shape[1:]))
+        made = np.empty((len(rows), *self.path.shape[1:]))
         self.filler(made, self.world_ids[rows], episodes[rows])
-        self.path[rows, :, : made.shape[2]] = made
+        self.path[rows] = made

@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from envs.hedging.state import HedgeState
+from envs.hedging.state import STRETCH, HedgeState, Marks
 from sim.errors import ConfigError
-from sim.kernel import F32, I64, Bool, Record, Rows, inlined, kernel
+from sim.kernel import F32, F64, I64, Bool, Record, Rows, inlined, kernel
+from sim.vector_math import logarithms
 
 
 class Field(NamedTuple):
@@ -33,6 +34,7 @@ FIELDS = {
     "spread": Field("cost of a small trade, as a fraction of its worth", 0, 1),
     "funding": Field("paid by who is long, per year", -100, 100),
     "outage": Field("1 while the venue takes no orders", 0, 1),
+    "swap_holding": Field("variance swaps held, units", -1e3, 1e3),
     "value": Field("of all options owed, in premiums", -1e3, 1e3),
 }  # fmt: skip
 NAMES = tuple(FIELDS)
@@ -56,58 +58,91 @@ def chosen_fields(wanted: Mapping[str, bool] | None) -> tuple[str, ...]:
 
 
 @inlined
-def field_of(state: HedgeState, terms: Record, w: int, field: int) -> float:
-    """One field of one world, by its place in `FIELDS`."""
-    if field == 0:
-        strike = state.strike[w, 0] if terms["quantity"] > 0.0 else state.first[w]
-        return np.log(state.seen_price[w] / strike) / state.scale[w]
+def plain(state: HedgeState, terms: Record, w: int, field: int) -> float:
+    """One of the fields that take no logarithm, by its place in `FIELDS`."""
     if field == 1:
-        return 1.0 - state.t[w] / terms["n_steps"]
-    if field == 2:
-        return state.holding[w]
-    if field == 3:
-        return state.delta[w]
-    if field == 4:
-        return state.cost[w]
+        return float(1.0 - state.t[w] / terms["n_steps"])
     if field == 5:
-        return state.gamma[w] * 0.01
+        return float(state.gamma[w] * 0.01)
     if field == 6:
-        return state.vega[w] * 0.01 / state.unit[w]
-    if field == 7:
-        return state.seen_volatility[w]
+        return float(state.vega[w] * 0.01 / state.unit[w])
     if field == 8:
-        return np.sqrt(state.variance[w] / terms["years"])
+        return float(np.sqrt(state.variance[w] / terms["years"]))
     if field == 9:
-        t = state.t[w]
-        return 0.0 if t == 0 else state.last[w] / (state.volatility[w] * np.sqrt(terms["years"]))
-    if field == 10:
-        return state.margin_ratio[w]
+        return float(state.last[w] / (state.seen_volatility[w] * np.sqrt(terms["years"])))
     if field == 11:
-        return terms["rate"]
+        return float(terms["rate"])
     if field == 12:
-        return terms["funding"]
+        return float(terms["funding"])
     if field == 13:
         return 1.0 if state.outage[w] else 0.0
-    return state.value[w] / state.unit[w]
+    return float(state.value[w] / state.unit[w])
+
+
+@kernel
+def moneyness(state: HedgeState, terms: Record, work: F64, first: int, n: int) -> None:
+    """Write the logs of price over strike of the worlds from `first` on into `work[0]`."""
+    strike = terms["moneyness"] if terms["quantity"] > 0.0 else 1.0
+    ratio, out = work[1, :n], work[0, :n]
+    for i in range(n):
+        ratio[i] = state.seen_price[first + i] / (strike * state.first[first + i])
+    logarithms(ratio, out)
+    for i in range(n):
+        out[i] /= state.scale[first + i]
+
+
+@inlined
+def copy_stretch(out: F64, source: F64, first: int) -> None:
+    """Copy what stands from `first` on."""
+    for i in range(out.shape[0]):
+        out[i] = source[first + i]
+
+
+@kernel
+def column(state: HedgeState, terms: Record, field: int, work: F64, first: int, n: int) -> None:
+    """Write one field of the worlds from `first` on into `work[0]`; plain copies are loops."""
+    out = work[0, :n]
+    if field == 0:
+        moneyness(state, terms, work, first, n)
+    elif field == 2:
+        copy_stretch(out, state.holding, first)
+    elif field == 3:
+        copy_stretch(out, state.delta, first)
+    elif field == 4:
+        copy_stretch(out, state.cost, first)
+    elif field == 7:
+        copy_stretch(out, state.seen_volatility, first)
+    elif field == 10:
+        copy_stretch(out, state.margin_ratio, first)
+    elif field == 14:
+        copy_stretch(out, state.swap_held, first)
+    else:
+        for i in range(n):
+            out[i] = plain(state, terms, first + i, field)
 
 
 @kernel
 def observe(
-    state: HedgeState, terms_: Rows, fields: I64, low: F32, high: F32, chosen: Bool, out: F32
-) -> None:
+    state: HedgeState, marks: Marks, terms_: Rows, fields: I64, low: F32, high: F32, chosen: Bool,
+    out: F32,
+) -> None:  # fmt: skip
     """Write the chosen fields of the chosen worlds, clipped to their bounds.
 
     Parameters
     ----------
+    marks : Marks
+        Its scratch.
     fields : array (field,)
         Places in `FIELDS`.
     low, high : array (field,)
     out : array (world, field)
     """
-    terms = terms_[0]
-    for i in range(fields.shape[0]):
-        field, least, most = fields[i], low[i], high[i]
-        for w in range(chosen.shape[0]):
-            if chosen[w]:
-                value = np.float32(field_of(state, terms, w, field))
-                out[w, i] = min(max(value, least), most)
+    terms, work = terms_[0], marks.work
+    for first in range(0, chosen.shape[0], STRETCH):
+        n = min(STRETCH, chosen.shape[0] - first)
+        for j in range(fields.shape[0]):
+            column(state, terms, fields[j], work, first, n)
+            least, most = low[j], high[j]
+            for i in range(n):
+                if chosen[first + i]:
+                    out[first + i, j] = min(max(np.float32(work[0, i]), least), most)

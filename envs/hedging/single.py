@@ -71,3 +71,7 @@ class OptionHedgingEnv(gymnasium.Env[Any, Any]):
     def render(self) -> Any:
         """Draw the episode so far; see `envs.hedging.picture`."""
         return self.batch.render()
+
+    def close(self) -> None:
+        """Forget what was drawn."""
+        self.batch.close()

@@ -1,10 +1,12 @@
 """State of a batch of hedgers, arrays whose first axis is the world."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sim.kernel import F64, I64, Bool
+
+STRETCH = 256  # worlds whose scratch fits into the nearest cache
 
 
 class HedgeState(NamedTuple):
@@ -32,7 +34,8 @@ class HedgeState(NamedTuple):
     n_slots: I64  # (world,) slots in use
     seen_price: F64  # (world,) what the hedger sees
     seen_volatility: F64  # (world,)
-    last: F64  # (world,) log return of the last step
+    unseen: F64  # (world,) log return since then
+    last: F64  # (world,) log return of the last step, as seen
     variance: F64  # (world,) realised, of a step, exponentially weighted
     cost: F64  # (world,) lost so far, over `unit`
     trading: F64  # (world,) of it: trades
@@ -40,6 +43,9 @@ class HedgeState(NamedTuple):
     penalty: F64  # (world,) of it: liquidation fees
     turnover: F64  # (world,) units of the underlying traded
     margin_ratio: F64  # (world,) maintenance margin over equity
+    swap_held: F64  # (world,) variance swaps, units
+    swap_price: F64  # (world,) cash
+    swap_paid: F64  # (world,) variance since the start of the episode
     t: I64  # (world,) step of the episode
     episode: I64  # (world,)
     outage: Bool  # (world,) whether the venue is down
@@ -51,6 +57,7 @@ class Marks(NamedTuple):
     """Scratch of a step: the next prices, and what options are worth at them, all (world,)."""
 
     spent: F64  # on trades
+    before: F64  # what the options owed were worth before the trades
     price: F64
     volatility: F64
     ratio: F64  # over the present price
@@ -62,18 +69,20 @@ class Marks(NamedTuple):
     short: F64
     expires: F64  # how many options expire at the step
     step: I64
-    work: F64  # (9, stretch of worlds)
+    work: F64  # (10, stretch of worlds)
 
 
 def new_marks(n_worlds: int) -> Marks:
     """Make room for the marks of a step."""
-    rows = [np.zeros(n_worlds) for _ in range(11)]
-    return Marks(*rows, np.zeros(n_worlds, np.int64), np.zeros((9, min(n_worlds, 256))))
+    fields: dict[str, Any] = {name: np.zeros(n_worlds) for name in Marks._fields}
+    fields["step"] = np.zeros(n_worlds, np.int64)
+    fields["work"] = np.zeros((10, min(n_worlds, STRETCH)))
+    return Marks(**fields)
 
 
 def new_state(n_worlds: int, n_slots: int) -> HedgeState:
     """Make a blank state."""
-    fields = {}
+    fields: dict[str, Any] = {}
     for name, kind in HedgeState.__annotations__.items():
         shape = (n_worlds, n_slots) if name in ("strike", "expiry", "owed", "sign") else (n_worlds,)
         dtype = np.int64 if kind is I64 else np.bool_ if kind is Bool else np.float64

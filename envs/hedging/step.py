@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from envs.hedging.state import HedgeState, Marks
+from envs.hedging.state import STRETCH, HedgeState, Marks
 from envs.hedging.terms import ACTIONS, BAND, CASH, CVAR, ENTROPIC, PNL, QUADRATIC, REWARDS, TARGET
 from sim.kernel import F64, I64, U64, Bool, Record, Rows, inlined, kernel
 from sim.streams import normal, poisson, uniform
@@ -31,11 +31,10 @@ IS_PNL, IS_CASH = float(REWARDS.index(PNL)), float(REWARDS.index(CASH))
 IS_QUADRATIC, IS_CVAR = float(REWARDS.index(QUADRATIC)), float(REWARDS.index(CVAR))
 IS_ENTROPIC = float(REWARDS.index(ENTROPIC))
 DENSITY = 1.0 / math.sqrt(2.0 * math.pi)
-DRAWS = 64  # addresses of a step
+DRAWS = 128  # addresses of a step
 OUTAGE, STALE, DELIVERY, ARRIVALS, TRADES = 0, 1, 2, 3, 4  # places among them
 MEMORY = 0.94  # of the realised variance, per step (RiskMetrics)
 FAR = 1e3
-STRETCH = 256  # worlds whose scratch fits into the nearest cache
 
 
 @inlined
@@ -73,6 +72,20 @@ def payoff(price: float, strike: float, sign: float, inverse: float) -> float:
 
 
 @inlined
+def implied(terms: Record, log_ratio: float, years: float, level: float) -> float:
+    """Volatility that an option is marked at, from the log of price over strike (`terms.Mark`)."""
+    nu, rho = terms["nu"], terms["rho"]
+    if nu == 0.0:
+        return level
+    drift = 1.0 + (0.25 * rho * nu * level + (2.0 - 3.0 * rho * rho) / 24.0 * nu * nu) * years
+    z = nu / level * log_ratio
+    if abs(z) < 1e-6:
+        return float(level * drift * (1.0 - 0.5 * rho * z))
+    x = math.log((math.sqrt(1.0 - 2.0 * rho * z + z * z) + z - rho) / (1.0 - rho))
+    return float(level * drift * z / x)
+
+
+@inlined
 def volatility_of(terms: Record, path: F64, w: int, t: int) -> float:
     """Volatility of marks at a step of a path."""
     vol = terms["volatility"]
@@ -90,7 +103,10 @@ def mark(state: HedgeState, marks: Marks, terms: Record) -> None:
     for w in range(marks.price.shape[0]):
         marks.value[w] = marks.delta[w] = marks.gamma[w] = marks.vega[w] = marks.short[w] = 0.0
         marks.expires[w] = 0.0
-    for k in range(state.strike.shape[1]):
+    used = 0
+    for w in range(marks.price.shape[0]):
+        used = max(used, state.n_slots[w])
+    for k in range(used):
         for first in range(0, marks.price.shape[0], STRETCH):
             mark_stretch(state, marks, terms, k, first)
 
@@ -103,12 +119,18 @@ def mark_stretch(state: HedgeState, marks: Marks, terms: Record, k: int, first: 
     ratio, log_ratio, s = marks.work[0, :n], marks.work[1, :n], marks.work[2, :n]
     d1, d2, density = marks.work[3, :n], marks.work[4, :n], marks.work[5, :n]
     nd1, nd2, other = marks.work[6, :n], marks.work[7, :n], marks.work[8, :n]
+    root = marks.work[9, :n]
     for i in range(n):
         ratio[i] = marks.price[first + i] / state.strike[first + i, k]
     logarithms(ratio, log_ratio)
     for i in range(n):
         left = max(state.expiry[first + i, k] - marks.step[first + i], 0.5)
-        s[i] = marks.volatility[first + i] * math.sqrt(left * years)
+        root[i] = math.sqrt(left * years)
+        s[i] = marks.volatility[first + i] * root[i]
+    if terms["nu"] > 0.0:
+        for i in range(n):
+            level = marks.volatility[first + i]
+            s[i] = implied(terms, log_ratio[i], root[i] * root[i], level) * root[i]
     for i in range(n):
         d1[i] = (log_ratio[i] / s[i] + 0.5 * s[i]) * state.sign[first + i, k]
     densities(d1, density)
@@ -119,10 +141,10 @@ def mark_stretch(state: HedgeState, marks: Marks, terms: Record, k: int, first: 
     normal_distributions(d2, other, nd2)
     for i in range(n):
         w = first + i
-        price, sign, vol = marks.price[w], state.sign[w, k], marks.volatility[w]
+        price, sign = marks.price[w], state.sign[w, k]
         value = sign * (price * nd1[i] - state.strike[w, k] * nd2[i])
-        delta, root = sign * nd1[i], s[i] / vol
-        gamma, vega = DENSITY * density[i] / s[i], DENSITY * density[i] * price * root
+        delta = sign * nd1[i]
+        gamma, vega = DENSITY * density[i] / s[i], DENSITY * density[i] * price * root[i]
         if inverse > 0.0:
             value /= price
             vega /= price
@@ -138,19 +160,31 @@ def mark_stretch(state: HedgeState, marks: Marks, terms: Record, k: int, first: 
         marks.short[w] += max(owed, 0.0)
 
 
+@inlined
+def slot(
+    state: HedgeState, terms: Record, w: int, k: int, price: float, volatility: float
+) -> tuple[float, float, float, float]:
+    """Value, delta, gamma and vega of the option in a slot, which must live."""
+    years, strike = (state.expiry[w, k] - state.t[w]) * terms["years"], state.strike[w, k]
+    level = implied(terms, math.log(price / strike), years, volatility)
+    return option(price, strike, years, level, state.sign[w, k], terms["inverse"])
+
+
 @kernel
 def mark_one(state: HedgeState, terms: Record, w: int) -> None:
     """Mark the options of one world at its present price: after trades in options."""
+    now, vol, seen_vol = state.price[w], state.volatility[w], state.seen_volatility[w]
+    seen = state.seen_price[w]
+    stale = seen != now or seen_vol != vol
     value, delta, gamma, vega, short = 0.0, 0.0, 0.0, 0.0, 0.0
     for k in range(state.n_slots[w]):
         left = state.expiry[w, k] - state.t[w]
         if left <= 0.0:
             continue
         owed = state.owed[w, k]
-        v, d, g, s = option(
-            state.price[w], state.strike[w, k], left * terms["years"], state.volatility[w],
-            state.sign[w, k], terms["inverse"],
-        )  # fmt: skip
+        v, d, g, s = slot(state, terms, w, k, now, vol)
+        if stale:
+            _, d, g, s = slot(state, terms, w, k, seen, seen_vol)
         value += owed * v
         delta += owed * d
         gamma += owed * g
@@ -215,6 +249,8 @@ def begin(
 ) -> None:
     """Start the episode of every chosen world at the first step of its path."""
     terms = terms_[0]
+    years, quantity = terms["expiry_steps"] * terms["years"], terms["quantity"]
+    last, last_vol, premium, delta, gamma, vega = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for w in range(chosen.shape[0]):
         if not chosen[w]:
             continue
@@ -225,22 +261,55 @@ def begin(
         state.variance[w] = vol * vol * terms["years"]
         state.holding[w] = state.cost[w] = state.trading[w] = state.funding[w] = 0.0
         state.penalty[w] = state.turnover[w] = state.margin_ratio[w] = state.last[w] = 0.0
+        state.unseen[w] = state.swap_held[w] = state.swap_paid[w] = 0.0
         state.t[w], state.margin_calls[w], state.n_slots[w] = 0, 0, 0
         state.outage[w] = state.liquidated[w] = False
-        years, strike = terms["expiry_steps"] * terms["years"], terms["moneyness"] * price
-        premium = option(price, strike, years, vol, terms["sign"], terms["inverse"])[0]
-        quantity = terms["quantity"]
+        strike = terms["moneyness"] * price
+        if price != last or vol != last_vol:  # most worlds begin alike
+            level = implied(terms, math.log(price / strike), years, vol)
+            premium, delta, gamma, vega = option(
+                price, strike, years, level, terms["sign"], terms["inverse"]
+            )
+            last, last_vol = price, vol
         state.unit[w] = premium * (quantity if quantity > 0.0 else 1.0)
+        state.value[w], state.short[w] = quantity * premium, quantity
+        state.delta[w], state.gamma[w] = quantity * delta, quantity * gamma
+        state.vega[w] = quantity * vega
+        for k in range(state.expiry.shape[1]):
+            state.expiry[w, k] = -1.0
         if quantity > 0.0:
-            add_option(state, w, strike, terms["expiry_steps"], quantity, terms["sign"])
+            state.strike[w, 0], state.expiry[w, 0] = strike, terms["expiry_steps"]
+            state.owed[w, 0], state.sign[w, 0], state.n_slots[w] = quantity, terms["sign"], 1
+        if terms["swap"] > 0.0:
+            state.swap_price[w] = swap_worth(terms, path[w, 0, 1] ** 2, 0.0, terms["n_steps"])
         if terms["per_step"] > 0.0:
             serve_clients(state, terms, key, world_ids[w], w)
-        mark_one(state, terms, w)
+            mark_one(state, terms, w)
+
+
+@inlined
+def swap_worth(terms: Record, variance: float, paid: float, left: float) -> float:
+    """Price of a variance swap with `left` steps to go (`terms.Swap`)."""
+    alpha, b, years = terms["swap_alpha"], terms["swap_b"], left * terms["years"]
+    expected = (variance - b) * -math.expm1(-alpha * years) / alpha + b * years
+    return float(100.0 * (paid + expected))
+
+
+@inlined
+def swap_gain(state: HedgeState, path: F64, terms: Record, w: int) -> float:
+    """Let a period pass for the variance swap; return what its holding gains."""
+    t = state.t[w]
+    before, after = path[w, t, 1] ** 2, path[w, t + 1, 1] ** 2
+    state.swap_paid[w] += 0.5 * (before + after) * terms["years"]
+    price = swap_worth(terms, after, state.swap_paid[w], terms["n_steps"] - t - 1.0)
+    gain = state.swap_held[w] * (price - state.swap_price[w])
+    state.swap_price[w] = price
+    return float(gain)
 
 
 @inlined
 def wanted(state: HedgeState, terms: Record, actions: F64, w: int) -> float:
-    """Holding that an action asks for."""
+    """Take the holding that an action asks for."""
     kind, held, first = terms["action"], state.holding[w], actions[w, 0]
     low, high = terms["low"], terms["high"]
     if kind == IS_BAND:
@@ -267,13 +336,18 @@ def trade_listed(state: HedgeState, terms: Record, quantity: float, w: int) -> f
     if quantity == 0.0:
         return 0.0
     price, expiry = state.price[w], terms["listed_expiry"]
-    worth = option(
-        price, price, expiry * terms["years"], state.volatility[w], 1.0, terms["inverse"]
-    )[0]
+    years = expiry * terms["years"]
+    level = implied(terms, 0.0, years, state.volatility[w])
+    worth = option(price, price, years, level, 1.0, terms["inverse"])[0]
+    now = price if terms["inverse"] == 0.0 else 1.0
+    if quantity < 0.0 and terms["collateral"] < np.inf:
+        equity, initial, _ = margins(state, terms, w)
+        if equity < initial - terms["option_margin"] * quantity * now:
+            state.margin_calls[w] += 1
+            return 0.0
     if not add_option(state, w, price, state.t[w] + expiry, -quantity, 1.0):
         return 0.0
     mark_one(state, terms, w)
-    now = price if terms["inverse"] == 0.0 else 1.0
     fee = min(terms["listed_fee"] * now, terms["listed_fee_cap"] * worth)
     return abs(quantity) * (terms["listed_spread"] * worth + fee)
 
@@ -319,7 +393,7 @@ def reward_of(terms: Record, before: float, c: float, cash: float) -> float:
         return float(-(max(after - level, 0.0) - max(before - level, 0.0)) / share)
     if kind == IS_ENTROPIC:
         k = terms["k"]
-        return float(-(math.exp(k * after) - math.exp(k * before)) / k)
+        return float(-(exponential(k * after) - exponential(k * before)) / k)
     m = terms["mean"]
     return float(-(c + terms["weight"] * ((after - m) ** 2 - (before - m) ** 2)))
 
@@ -337,14 +411,15 @@ def look(state: HedgeState, terms: Record, key: U64, world: int, w: int) -> bool
 
 @inlined
 def move_on(
-    state: HedgeState, marks: Marks, terms: Record, key: U64, world: int, w: int, spent: float
-) -> tuple[float, float]:
+    state: HedgeState, marks: Marks, path: F64, terms: Record, key: U64, world: int, w: int,
+    spent: float,
+) -> float:  # fmt: skip
     """Take over the next step's marks after trades that cost `spent`.
 
     Returns
     -------
-    cost, cash : float
-        Lost and paid in the period, over `unit`.
+    cost : float
+        Lost in the period, over `unit`.
     """
     t = state.t[w] + 1
     price, held, linear = state.price[w], state.holding[w], terms["inverse"] == 0.0
@@ -353,23 +428,27 @@ def move_on(
     if marks.expires[w] > 0.0:  # a call that takes all of the state costs as much as a step
         paid, fees = settle_expired(state, terms, key, world, w, after, vol, t)
     gain = held * (after - price) if linear else held * (after - price) / after
+    if terms["swap"] > 0.0:
+        gain += swap_gain(state, path, terms, w)
     if not linear:
         held = state.holding[w] = held * price / after
     funding = terms["funding"] * terms["years"] * held * (after if linear else 1.0)
     unit, change = state.unit[w], marks.change[w]
     c = (spent + fees + funding + value + paid - state.value[w] - gain) / unit
-    cash = (spent + fees + funding + paid - gain) / unit
-    state.last[w] = change
-    state.variance[w] = MEMORY * state.variance[w] + (1.0 - MEMORY) * change * change
     state.trading[w] += (spent + fees) / unit
     state.funding[w] += funding / unit
     state.price[w], state.volatility[w], state.value[w], state.t[w] = after, vol, value, t
     state.short[w] = marks.short[w]
+    change += state.unseen[w]
     if look(state, terms, key, world, w):
+        state.last[w], state.unseen[w] = change, 0.0
+        state.variance[w] = MEMORY * state.variance[w] + (1.0 - MEMORY) * change * change
         state.seen_price[w], state.seen_volatility[w] = after, vol
         state.delta[w], state.gamma[w] = marks.delta[w], marks.gamma[w]
         state.vega[w] = marks.vega[w]
-    return c, cash
+    else:
+        state.last[w], state.unseen[w] = 0.0, change
+    return c
 
 
 @inlined
@@ -389,10 +468,14 @@ def trade(state: HedgeState, terms: Record, actions: F64, w: int) -> float:
     """Trade what an action asks for as far as venue and margin allow; return what it costs."""
     if state.outage[w]:
         return 0.0
-    spent = 0.0
+    spent, further = 0.0, 2 if terms["action"] == IS_BAND else 1
     if terms["listed"] > 0.0:
-        last = actions[w, actions.shape[1] - 1]
-        spent += trade_listed(state, terms, terms["listed_most"] * last, w)
+        spent += trade_listed(state, terms, terms["listed_most"] * actions[w, further], w)
+        further += 1
+    if terms["swap"] > 0.0:
+        swaps = terms["swap_most"] * actions[w, further]
+        spent += terms["swap_rate"] * abs(swaps - state.swap_held[w]) * state.swap_price[w]
+        state.swap_held[w] = swaps
     target, held = wanted(state, terms, actions, w), state.holding[w]
     if terms["collateral"] < np.inf and abs(target) > abs(held):
         state.holding[w] = target
@@ -446,6 +529,7 @@ def step(
     n_steps, bounded = int(terms["n_steps"]), terms["collateral"] < np.inf
     linear = terms["inverse"] == 0.0
     for w in range(active.shape[0]):
+        marks.before[w] = state.value[w]
         marks.spent[w] = trade(state, terms, actions, w) if active[w] else 0.0
     look_ahead(state, marks, path, terms)
     mark(state, marks, terms)
@@ -454,7 +538,7 @@ def step(
         if not active[w]:
             continue
         before = state.cost[w]
-        c, cash = move_on(state, marks, terms, key, world_ids[w], w, marks.spent[w])
+        c = move_on(state, marks, path, terms, key, world_ids[w], w, marks.spent[w])
         last = state.t[w] == n_steps
         if last and terms["unwind"] > 0.0:
             now, first = (state.price[w], state.first[w]) if linear else (1.0, 1.0)
@@ -463,20 +547,18 @@ def step(
             state.trading[w] += fee
             state.turnover[w] += size
             c += fee
-            cash += fee
-        if last:  # what is still owed at the end is bought back at its mark
-            cash += state.value[w] / state.unit[w]
         state.cost[w] = before + c
         if bounded:
             equity, _, maintenance = margins(state, terms, w)
             state.margin_ratio[w] = min(maintenance / equity, FAR) if equity > 0.0 else FAR
             if equity < maintenance and not last:
-                fee = close_out(state, terms, w)
-                cash += fee + state.value[w] / state.unit[w]
-                c += fee
+                c += close_out(state, terms, w)
                 state.cost[w] = before + c
                 last = True
         if not last and terms["per_step"] > 0.0:
             serve_clients(state, terms, key, world_ids[w], w)
             mark_one(state, terms, w)
+        # Options trade at their marks: what is still owed at the end is bought back at its.
+        owed = 0.0 if last else state.value[w]
+        cash = c - (owed - marks.before[w]) / state.unit[w]
         reward[w], done[w] = reward_of(terms, before, c, cash), last

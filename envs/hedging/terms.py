@@ -74,7 +74,7 @@ class Contract:
 class Clients:
     """Random trades of clients: each sells or buys an option to or from the hedger."""
 
-    per_step: float = 0.0  # mean number of trades a step (Poisson)
+    per_step: float = 0.0  # mean number of trades a step (Poisson), 8 at most
     bought_share: float = 0.5  # chance that the client buys, so that the hedger is short
     moneyness_low: float = 1.0
     moneyness_high: float = 1.0
@@ -82,7 +82,7 @@ class Clients:
     quantity: float = 1.0
 
     def __post_init__(self) -> None:
-        check_range("per_step", self.per_step, 0.0, 100.0)
+        check_range("per_step", self.per_step, 0.0, 8.0)
         check_range("bought_share", self.bought_share, 0.0, 1.0)
         check_range("moneyness_low", self.moneyness_low, 0.0, 100.0, open_low=True)
         check_range("moneyness_high", self.moneyness_high, self.moneyness_low, 100.0)
@@ -110,6 +110,30 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Swap:
+    """A variance swap to the end of the episode, as in Buehler, Gonon, Teichmann, Wood (2019, 5.2).
+
+    Its price is the variance so far and what Heston's model expects of the rest, in cash:
+
+        int_0^t V ds + (V_t - b) (1 - exp(-alpha (T - t))) / alpha + b (T - t)
+
+    One unit pays 100 times that, a percent of the squared volatility.
+    """
+
+    enabled: bool = False
+    most: float = 20.0  # held at most, units, long or short
+    mean_reversion: float = 1.0  # alpha, a year
+    long_run_volatility: float = 0.2  # root of b, annual
+    proportional: float = 0.0  # cost of a trade, of its worth
+
+    def __post_init__(self) -> None:
+        check_range("most", self.most, 0.0, 1e9, open_low=True)
+        check_range("mean_reversion", self.mean_reversion, 0.0, 1e4, open_low=True)
+        check_range("long_run_volatility", self.long_run_volatility, 0.0, 20.0)
+        check_range("proportional", self.proportional, 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
     """What a trade in the underlying costs, as fractions of the traded value unless said."""
 
@@ -132,15 +156,24 @@ class Costs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """Volatility at which options are valued and model Greeks are taken."""
+    """Volatility at which options are valued and model Greeks are taken.
+
+    With a `vol_of_vol` it is the level of a lognormal SABR model, and each option has the implied
+    volatility of Hagan, Kumar, Lesniewski and Woodward (2002, eq. 2.17 at beta 1); delta is then
+    the practitioner's, that of Black and Scholes at the implied volatility.
+    """
 
     volatility: float | None = None  # annual; None: what the market says at that moment
     multiplier: float = 1.0
+    vol_of_vol: float = 0.0  # nu of SABR, a year
+    leverage: float = 0.0  # rho of SABR
 
     def __post_init__(self) -> None:
         if self.volatility is not None:
             check_range("volatility", self.volatility, 0.0, 20.0, open_low=True)
         check_range("multiplier", self.multiplier, 0.0, 10.0, open_low=True)
+        check_range("vol_of_vol", self.vol_of_vol, 0.0, 100.0)
+        check_range("leverage", self.leverage, -0.999, 0.999)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +215,8 @@ class Action:
     - target: the holding becomes low + (high - low) * (a[0] + 1) / 2;
     - trade: the holding changes by most * a[0].
 
-    The holding never leaves [low, high]. With a listed option a last number trades `most` of it.
+    The holding never leaves [low, high]. With a listed option a further number trades `most` of it,
+    with a variance swap a last one, times its `most`, is the holding of it.
     """
 
     kind: str = BAND
@@ -206,7 +240,8 @@ class Reward:
     """What a step is worth, with c its cost and C what was lost before, both over the premium.
 
     - pnl: -c;
-    - cash_flow: minus the cash paid, options at their payoff alone;
+    - cash_flow: minus the cash paid, options at what they trade or pay at, so that an episode's sum
+      is that of `pnl` less the premium received at its start;
     - quadratic: -(c + k / 2 c²) (Kolm and Ritter 2019);
     - telescoping: -(c + a ((C + c - m)² - (C - m)²)), whose sum is a mean and k standard deviations
       of the episode's cost when m is its mean and a = k / (2 sd);
@@ -226,6 +261,10 @@ class Reward:
         check_range("k", self.k, 0.0, 1e6)
         check_range("sd", self.sd, 0.0, 1e9, open_low=True)
         check_range("alpha", self.alpha, 0.0, 1.0 - 1e-9)
+        require(
+            self.k > 0.0 or self.kind != ENTROPIC,
+            "reward.k must be above 0 for the entropic reward, got 0; raise it",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +277,7 @@ class HedgingTerms:
     contract: Contract = field(default_factory=Contract)
     clients: Clients = field(default_factory=Clients)
     listed: Listed = field(default_factory=Listed)
+    swap: Swap = field(default_factory=Swap)
     costs: Costs = field(default_factory=Costs)
     mark: Mark = field(default_factory=Mark)
     life: Life = field(default_factory=Life)
@@ -256,6 +296,15 @@ class HedgingTerms:
             self.contract.quantity > 0.0 or self.clients.per_step > 0.0,
             "nothing is sold: contract.quantity and clients.per_step are both 0; raise one",
         )
+        require(
+            not self.swap.enabled or self.contract.settled == LINEAR,
+            "swap.enabled needs contract.settled linear: a variance swap pays cash; switch one off",
+        )
+
+    @property
+    def n_actions(self) -> int:
+        """Numbers of an action."""
+        return 1 + (self.action.kind == BAND) + self.listed.enabled + self.swap.enabled
 
     @property
     def n_slots(self) -> int:
@@ -275,7 +324,8 @@ RECORD = np.dtype([
         "listed_fee_cap", "rate", "impact", "fixed", "unwind", "funding", "delivery_fee",
         "delivery_cap", "volatility", "multiplier", "collateral", "initial", "maintenance", "slope",
         "option_margin", "liquidation_fee", "option_liquidation_fee", "outage", "outage_end",
-        "stale", "action", "low", "high", "centre", "width", "most", "reward", "k", "mean",
+        "stale", "nu", "rho", "swap", "swap_most", "swap_alpha", "swap_b", "swap_rate",
+        "action", "low", "high", "centre", "width", "most", "reward", "k", "mean",
         "weight", "alpha", "level",
     )
 ])  # fmt: skip
@@ -286,6 +336,7 @@ def record_of(terms: HedgingTerms) -> Rows:
     """Put the terms into one record, shape (1,)."""
     contract, clients, listed = terms.contract, terms.clients, terms.listed
     costs, life, action, reward = terms.costs, terms.life, terms.action, terms.reward
+    swap = terms.swap
     out = np.zeros(1, RECORD)
     values = {
         "sign": 1.0 if contract.kind == "call" else -1.0,
@@ -310,6 +361,9 @@ def record_of(terms: HedgingTerms) -> Rows:
         "liquidation_fee": life.liquidation_fee,
         "option_liquidation_fee": life.option_liquidation_fee, "outage": life.outage_per_step,
         "outage_end": 1.0 / life.outage_steps, "stale": life.stale_per_step,
+        "nu": terms.mark.vol_of_vol, "rho": terms.mark.leverage, "swap": float(swap.enabled),
+        "swap_most": swap.most, "swap_alpha": swap.mean_reversion,
+        "swap_b": swap.long_run_volatility**2, "swap_rate": swap.proportional,
         "action": ACTIONS.index(action.kind), "low": action.low, "high": action.high,
         "centre": action.centre, "width": action.width, "most": action.most,
         "reward": REWARDS.index(reward.kind), "k": reward.k, "mean": reward.mean,

@@ -11,9 +11,10 @@ from gymnasium.vector.utils import batch_space
 
 from envs.hedging.market import HedgeMarket
 from envs.hedging.observe import FIELDS, NAMES, chosen_fields, observe
+from envs.hedging.picture import Film
 from envs.hedging.state import HedgeState, new_marks, new_state
 from envs.hedging.step import begin, step
-from envs.hedging.terms import BAND, HedgingTerms, record_of
+from envs.hedging.terms import HedgingTerms, record_of
 from sim.errors import ConfigError, InputError
 from sim.kernel import F32, F64, I64, Bool
 from sim.streams import stream_key
@@ -24,10 +25,25 @@ REPORTED = (
 """Figures of a finished episode that its info holds."""
 
 
+def mode_of(word: AutoresetMode | str) -> AutoresetMode:
+    """Autoreset mode of a word."""
+    try:
+        return AutoresetMode(word)
+    except ValueError:
+        known = ", ".join(mode.value for mode in AutoresetMode)
+        raise ConfigError(
+            f"autoreset_mode must be one of {known}, got {word!r}; correct it"
+        ) from None
+
+
 class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
     """Hedge what was sold in many worlds at once.
 
     World i of a batch is, for the same seed, the trajectory of any other batch's world i.
+
+    An episode that ends with the book closed (options settled or bought back at their marks, the
+    holding sold) or with a liquidation is `terminated`. Without `costs.unwind` and with options
+    that live on it is only cut off: `truncated`.
 
     Parameters
     ----------
@@ -70,17 +86,20 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
             raise ConfigError(
                 f"render_mode must be human, rgb_array or None, got {render_mode!r}; choose one"
             )
+        if not market.has_volatility and (terms.mark.volatility is None or terms.swap.enabled):
+            raise ConfigError(
+                "this market tells no volatility of its own: give mark.volatility, and no swap"
+            )
         self.num_envs, self.terms, self.market = num_envs, terms, market
         self.render_mode = render_mode
-        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.autoreset_mode = mode_of(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.fields = chosen_fields(terms.observation)
         self._fields: I64 = np.array([NAMES.index(name) for name in self.fields], np.int64)
         self._low: F32 = np.array([FIELDS[name].low for name in self.fields], np.float32)
         self._high: F32 = np.array([FIELDS[name].high for name in self.fields], np.float32)
-        n_actions = 1 + (terms.action.kind == BAND) + terms.listed.enabled
         self.single_observation_space = Box(self._low, self._high, dtype=np.float32)
-        self.single_action_space = Box(-1.0, 1.0, (n_actions,), np.float32)
+        self.single_action_space = Box(-1.0, 1.0, (terms.n_actions,), np.float32)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.world_ids: I64 = np.arange(first_world, first_world + num_envs)
@@ -92,12 +111,13 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
         self._done: Bool = np.zeros(num_envs, np.bool_)
         self._waiting: Bool = np.zeros(num_envs, np.bool_)  # ended; NextStep resets them next
         self._everywhere: Bool = np.ones(num_envs, np.bool_)
-        self._ends_by_clock = (
+        self._closes = terms.costs.unwind or (
             terms.clients.per_step == 0.0
             and not terms.listed.enabled
             and terms.contract.expiry_steps in (None, terms.contract.n_steps)
         )
         self._bound_to: int | None = None
+        self._film = Film(render_mode) if render_mode else None
 
     # -- Gymnasium's interface --------------------------------------------------------------------
 
@@ -125,6 +145,8 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
             self._bind(int(seed if seed is not None else 0))
         self._begin(chosen)
         self._waiting &= ~chosen
+        if chosen[0]:
+            self._shoot(True)
         return self._observation.copy(), {}
 
     def step(self, actions: Any) -> tuple[F32, F64, Bool, Bool, dict[str, Any]]:
@@ -136,21 +158,26 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
             In [-1, 1]; see `envs.hedging.terms.Action`.
         """
         actions = self._checked(actions)
-        waiting = self._waiting
-        active = ~waiting
-        self._step(actions, active)
+        waiting, first = self._waiting, bool(self._waiting[0])
+        if waiting.all():
+            self._reward[:], self._done[:] = 0.0, False
+        else:
+            active = ~waiting
+            self._step(actions, active)
+            self._observe(active)
         done, info = self._done.copy(), {}
-        terminated = done if self._ends_by_clock else done & self.state.liquidated
+        terminated = done.copy() if self._closes else done & self.state.liquidated
         truncated = done & ~terminated
-        observe(
-            self.state, self.record, self._fields, self._low, self._high, active, self._observation
-        )
+        if not first:
+            self._shoot(False)
         if done.any():
             info = self._report(done)
         if self.autoreset_mode == AutoresetMode.NEXT_STEP:
             if waiting.any():
                 self._begin(waiting)
             self._waiting = done
+            if first:
+                self._shoot(True)
         elif self.autoreset_mode == AutoresetMode.SAME_STEP and done.any():
             final = np.empty(self.num_envs, object)
             for w in np.flatnonzero(done):
@@ -161,6 +188,8 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
                 "_final_info": done,
             }  # fmt: skip
             self._begin(done)
+            if done[0]:
+                self._shoot(True)
         else:
             self._waiting = waiting | done
         return self._observation.copy(), self._reward.copy(), terminated, truncated, info
@@ -171,31 +200,31 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
         contract = self.terms.contract
         if seed != self._bound_to:
             self.market.bind(seed, self.world_ids, contract.n_steps, contract.years_per_step)
-            if self.market.path.shape[2] < 2:
-                raise ConfigError("a market's path must have the channels price and volatility")
-            self._check_volatility()
             self.key = stream_key(seed, "envs.hedging")
             self._bound_to = seed
         self.state.episode[:] = -1
-
-    def _check_volatility(self) -> None:
-        if self.terms.mark.volatility is None and not self.market.has_volatility:
-            raise ConfigError(
-                "mark.volatility must be given: this market tells no volatility of its own"
-            )
 
     def _begin(self, chosen: Bool) -> None:
         self.state.episode[chosen] += 1
         self.market.begin(chosen, self.state.episode)
         begin(self.state, self.market.path, self.record, self.key, self.world_ids, chosen)
+        self._observe(chosen)
+
+    def _observe(self, chosen: Bool) -> None:
         observe(
-            self.state, self.record, self._fields, self._low, self._high, chosen, self._observation
-        )
+            self.state, self._marks, self.record, self._fields, self._low, self._high, chosen,
+            self._observation,
+        )  # fmt: skip
+
+    def _shoot(self, anew: bool) -> None:
+        """Film world 0 where somebody watches."""
+        if self._film is not None:
+            self._film.shoot(self.state, anew)
 
     def _step(self, actions: F64, active: Bool) -> None:
         step(
-            self.state, self._marks, self.market.path, actions, self.record, self.key, self.world_ids, active,
-            self._reward, self._done,
+            self.state, self._marks, self.market.path, actions, self.record, self.key,
+            self.world_ids, active, self._reward, self._done,
         )  # fmt: skip
 
     def _report(self, done: Bool) -> dict[str, Any]:
@@ -203,7 +232,7 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
         info: dict[str, Any] = {}
         for name in REPORTED:
             value = getattr(self.state, name)
-            info[name] = np.where(done, value, np.zeros_like(value))
+            info[name] = np.where(done, value, value.dtype.type(0))
             info[f"_{name}"] = done
         return info
 
@@ -242,6 +271,16 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
                 "reset(options={'reset_mask': mask})"
             )
         return values
+
+    def render(self) -> Any:
+        """Draw world 0's episode so far: a picture (rgb_array), or a window (human)."""
+        return self._film.show() if self._film is not None else None
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Close the window."""
+        del kwargs
+        if self._film is not None:
+            self._film.close()
 
     # -- for training -----------------------------------------------------------------------------
 
