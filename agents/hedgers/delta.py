@@ -46,4 +46,4 @@ class Delta(Hedger):
         """Delta."""
         if not self.lift:
             return sight.delta
-        return np.asarray(greeks(self.desk, sight, sight.volatility, self.lift)[DELTA])
+        return np.asarray(greeks(self.desk, sight, lift=self.lift)[DELTA])

@@ -1,6 +1,8 @@
-"""Greeks of all options on a desk's book, at a volatility of one's own and under a smile's rule.
+"""Greeks of all options on a desk's book, with a smile's rule or a volatility raised by costs.
 
-Prices are those of Black and Scholes (1973) at rate 0, as the environment marks them. A delta may
+Prices are those of Black and Scholes (1973) at rate 0, at the volatilities of marks: one of the
+market, or those of lognormal SABR (Hagan, Kumar, Lesniewski and Woodward 2002, eq. 2.17a at beta 1,
+from memory; the tests compare them with what the environment marks). A delta may
 let volatility move with the price, sigma' = sigma + lift * d(log S): the part of the option's
 change that the move of the price explains through volatility is then hedged as well,
 
@@ -17,17 +19,30 @@ import math
 import numpy as np
 
 from agents.hedgers.hedger import Desk, Sight
-from sim.kernel import F64, I64, kernel
+from sim.kernel import F64, I64, inlined, kernel
 from sim.vector_math import exponential, logarithm, normal_distribution
 
 DELTA, GAMMA, VEGA = range(3)
 _DENSITY = 1.0 / math.sqrt(2.0 * math.pi)
+_LELAND = 2.0 * math.sqrt(2.0 / math.pi)
+
+
+@inlined
+def sabr(log_ratio: float, years: float, level: float, nu: float, rho: float) -> float:
+    """Implied volatility of lognormal SABR, from the log of price over strike; nu > 0."""
+    drift = 1.0 + (0.25 * rho * nu * level + (2.0 - 3.0 * rho * rho) / 24.0 * nu * nu) * years
+    z = nu / level * log_ratio
+    if abs(z) < 1e-6:
+        return float(level * drift * (1.0 - 0.5 * rho * z))
+    x = math.log((math.sqrt(1.0 - 2.0 * rho * z + z * z) + z - rho) / (1.0 - rho))
+    return float(level * drift * z / x)
 
 
 @kernel
 def fill_greeks(
     strike: F64, expiry: F64, owed: F64, sign: F64, n_slots: I64, t: I64,
-    price: F64, volatility: F64, years: float, inverse: float, lift: float, out: F64,
+    price: F64, volatility: F64, years: float, inverse: float, nu: float, rho: float, lift: float,
+    rate: float, out: F64,
 ) -> None:  # fmt: skip
     """Fill `out (3, world)` with delta, gamma (per relative move) and vega (per 1.0) of the books.
 
@@ -39,8 +54,12 @@ def fill_greeks(
         Slots in use; the present period.
     price, volatility : array (world,)
         Cash; annual.
-    years, inverse, lift : float
-        Of a period; whether books are kept in coin; see the module.
+    years, inverse : float
+        Of a period; whether books are kept in coin.
+    nu, rho : float
+        Of SABR; nu = 0 is one volatility for all.
+    lift, rate : float
+        See the module; cost of a trade by which Leland raises volatility, 0 for none.
     """
     for w in range(price.shape[0]):
         delta, gamma, vega, now = 0.0, 0.0, 0.0, price[w]
@@ -49,9 +68,14 @@ def fill_greeks(
             if left <= 0.0:
                 continue
             root = math.sqrt(left * years)
-            s, kind = volatility[w] * root, sign[w, k]
-            ratio = now / strike[w, k]
-            d1 = logarithm(ratio) / s + 0.5 * s
+            ratio, kind, vol = now / strike[w, k], sign[w, k], volatility[w]
+            log_ratio = logarithm(ratio)
+            if nu > 0.0:
+                vol = sabr(log_ratio, left * years, vol, nu, rho)
+            if rate > 0.0:
+                vol *= math.sqrt(1.0 + _LELAND * rate / (vol * math.sqrt(years)))
+            s = vol * root
+            d1 = log_ratio / s + 0.5 * s
             bell = exponential(-0.5 * d1 * d1)
             first = kind * normal_distribution(kind * d1, bell)
             second = kind * normal_distribution(kind * (d1 - s), bell * ratio)
@@ -66,12 +90,13 @@ def fill_greeks(
         out[0, w], out[1, w], out[2, w] = delta, gamma, vega
 
 
-def greeks(desk: Desk, sight: Sight, volatility: F64, lift: float = 0.0) -> F64:
+def greeks(desk: Desk, sight: Sight, *, lift: float = 0.0, rate: float = 0.0) -> F64:
     """Greeks of the books, shape (3, world); see `fill_greeks`."""
     out = np.empty((3, sight.price.size))
     fill_greeks(
         sight.strike, sight.expiry, sight.owed, sight.sign, sight.n_slots, sight.t, sight.price,
-        volatility, desk.years_per_step, float(desk.inverse), lift, out,
+        sight.volatility, desk.years_per_step, float(desk.inverse), desk.vol_of_vol, desk.leverage,
+        lift, rate, out,
     )  # fmt: skip
     return out
 
@@ -84,6 +109,6 @@ def listed_greeks(desk: Desk, sight: Sight) -> F64:
     fill_greeks(
         sight.price[:, None].copy(), desk.listed_steps * one, one, one, slots,
         np.zeros(n, np.int64), sight.price, sight.volatility, desk.years_per_step,
-        float(desk.inverse), 0.0, out,
+        float(desk.inverse), desk.vol_of_vol, desk.leverage, 0.0, 0.0, out,
     )  # fmt: skip
     return out

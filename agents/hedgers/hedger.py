@@ -28,9 +28,12 @@ class Desk:
     centre: float  # of a band, furthest from the model's delta
     width: float  # of a band, greatest half-width
     most: float  # of the underlying, traded in a period at most
+    vol_of_vol: float  # of marks, a year: 0 is Black and Scholes, else SABR
+    leverage: float  # of marks: rho of SABR
     listed: bool  # whether an option can be traded
     listed_steps: float  # its expiry, periods from its trade
     listed_most: float  # traded in a period at most
+    swap: bool  # whether a variance swap can be traded
     fields: tuple[str, ...]  # of the observation
     description: Mapping[str, Any]  # the environment's own, as model files keep it
 
@@ -39,6 +42,7 @@ class Desk:
         """Read a desk from `OptionHedgingVectorEnv.describe()`."""
         terms = description["terms"]
         contract, action, listed = terms["contract"], terms["action"], terms["listed"]
+        mark = terms["mark"]
         return cls(
             n_steps=contract["n_steps"],
             years_per_step=contract["days_per_step"] / contract["days_per_year"],
@@ -47,13 +51,20 @@ class Desk:
             kind=action["kind"], low=action["low"], high=action["high"], centre=action["centre"],
             width=action["width"], most=action["most"], listed=listed["enabled"],
             listed_steps=listed["expiry_steps"], listed_most=listed["most"],
+            vol_of_vol=mark["vol_of_vol"], leverage=mark["leverage"],
+            swap=terms["swap"]["enabled"],
             fields=tuple(description["fields"]), description=description,
         )  # fmt: skip
 
     @property
     def n_actions(self) -> int:
         """Numbers of an action."""
-        return 1 + (self.kind == BAND) + self.listed
+        return self.n_own + self.listed + self.swap
+
+    @property
+    def n_own(self) -> int:
+        """Numbers of an action that are of the underlying; they come first."""
+        return 1 + (self.kind == BAND)
 
 
 class Sight(NamedTuple):
@@ -122,9 +133,9 @@ class Hedger(ABC):
         """Return the holding wanted of the underlying, shape (world,)."""
 
     def actions(self, sight: Sight) -> F64:
-        """Actions in [-1, 1], shape (world, number), that lead to the target."""
+        """Actions in [-1, 1], shape (world, number), that lead to the target and trade no more."""
         out = np.zeros((sight.holding.size, self.desk.n_actions))
-        out[:, : out.shape[1] - self.desk.listed] = toward(
+        out[:, : self.desk.n_own] = toward(
             self.desk, self.target(sight), sight.holding, sight.delta
         )
         return out

@@ -30,10 +30,5 @@ class Leland(Hedger):
 
     def target(self, sight: Sight) -> F64:
         """Delta at the raised volatility."""
-        return np.asarray(greeks(self.desk, sight, self.volatility(sight.volatility))[DELTA])
-
-    def volatility(self, volatility: F64) -> F64:
-        """Leland's volatility, annual."""
         rate = self.desk.rate if self.rate is None else self.rate
-        step = volatility * np.sqrt(self.desk.years_per_step)
-        return np.asarray(volatility * np.sqrt(1.0 + np.sqrt(2.0 / np.pi) * 2.0 * rate / step))
+        return np.asarray(greeks(self.desk, sight, rate=rate)[DELTA])

@@ -57,9 +57,12 @@ class Neutral(Hedger):
         """Trade the option, then hold the delta that is left."""
         assert self.share is not None
         row, desk = _GREEKS[self.greek], self.desk
-        one, book = listed_greeks(desk, sight), greeks(desk, sight, sight.volatility)
+        one, book = listed_greeks(desk, sight), greeks(desk, sight)
         wanted = np.divide(self.share * book[row], one[row], out=np.zeros(len(one[row])),
                            where=np.abs(one[row]) > 1e-12)  # fmt: skip
         traded = np.clip(wanted / desk.listed_most, -1.0, 1.0)
         delta = sight.delta - traded * desk.listed_most * one[DELTA]
-        return np.column_stack([toward(desk, delta, sight.holding, delta), traded])
+        out = np.zeros((traded.size, desk.n_actions))
+        out[:, : desk.n_own] = toward(desk, delta, sight.holding, delta)
+        out[:, desk.n_own] = traded
+        return out

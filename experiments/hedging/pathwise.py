@@ -29,6 +29,7 @@ from sim.kernel import F32
 from sim.terms import check_range
 
 Tensors = list[Any]
+OWN = ("holding", "cost", "swap_holding")  # fields that depend on the hedger
 
 
 class Recorded(NamedTuple):
@@ -37,6 +38,7 @@ class Recorded(NamedTuple):
     seen: F32  # (period, world, field)
     delta: F32  # (period, world) of the options owed
     price: F32  # (period + 1, world) over the first price
+    swap: F32  # (period + 1, world) price of a variance swap over the first price
     options: F32  # (period, world) what the options cost in the period, over `unit`
     unit: F32  # (world,) premium over the first price (coin: over one coin)
 
@@ -63,23 +65,26 @@ def recorded(setting: Setting, seed: int, first: int, n: int) -> Recorded:
     desk, n_steps = Desk.of(env.describe()), setting.terms.contract.n_steps
     seen = np.empty((n_steps, n, len(env.fields)), np.float32)
     delta, options = (np.empty((n_steps, n), np.float32) for _ in range(2))
-    price, none = np.empty((n_steps + 1, n), np.float32), np.zeros(n)
+    price, swap = (np.empty((n_steps + 1, n), np.float32) for _ in range(2))
+    none, actions = np.zeros(n), np.zeros((n, desk.n_actions))
     observation, _ = env.reset(seed=seed)
     state, before = env.state, np.zeros(n)
-    price[0] = 1.0
+    price[0], swap[0] = 1.0, state.swap_price / state.first
     for t in range(n_steps):
         seen[t], delta[t] = observation, state.delta
-        observation, *_ = env.step(toward(desk, none, none, state.delta))
+        actions[:, : desk.n_own] = toward(desk, none, none, state.delta)
+        observation, *_ = env.step(actions)
         options[t] = state.cost - before
         before = state.cost.copy()
         price[t + 1] = state.price / state.first
+        swap[t + 1] = state.swap_price / state.first
     unit = state.unit if desk.inverse else state.unit / state.first
     if np.abs(state.turnover).max() > 1e-9:
         raise ConfigError(
             "pathwise training needs an action that holds nothing, and this action space has none; "
             "widen terms.action.centre and width"
         )
-    return Recorded(seen, delta, price, options, unit.astype(np.float32))
+    return Recorded(seen, delta, price, swap, options, unit.astype(np.float32))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,23 +222,26 @@ class Simulator:
         self.action, self.costs = terms.action, terms.costs
         self.years, self.inverse = terms.contract.years_per_step, terms.contract.settled != "linear"
         fields = setting.worlds(1, TRAINING).fields
-        self.holding_at = fields.index("holding") if "holding" in fields else None
-        self.cost_at = fields.index("cost") if "cost" in fields else None
-        self.n_fields = len(fields)
+        self.at = {name: fields.index(name) for name in OWN if name in fields}
+        self.swap, self.swap_at = terms.swap, 1 + (terms.action.kind == BAND)
 
     def cost(self, episodes: Recorded, layers: Tensors, activation: str) -> Any:
         """Cost of each episode in premiums, a tensor (world,)."""
         torch = self.torch
-        seen, delta, price, options, unit = (torch.from_numpy(array) for array in episodes)
+        seen, delta, price, swap, options, unit = (torch.from_numpy(array) for array in episodes)
         n = unit.shape[0]
-        held, cost = torch.zeros(n), torch.zeros(n)
+        held, cost, swaps = (torch.zeros(n) for _ in range(3))
         for t in range(delta.shape[0]):
-            actions = policy(torch, self._view(seen[t], held, cost), layers, activation)
+            actions = policy(torch, self._view(seen[t], held, cost, swaps), layers, activation)
             target = self._target(actions, held, delta[t])
             now, after = price[t], price[t + 1]
             spent = self._fee((target - held).abs(), now)
             gain = target * (after - now)
             held = target
+            if self.swap.enabled:
+                wanted = self.swap.most * actions[:, self.swap_at]
+                spent = spent + self.swap.proportional * (wanted - swaps).abs() * swap[t]
+                gain, swaps = gain + wanted * (swap[t + 1] - swap[t]), wanted
             if self.inverse:
                 gain, held = gain / after, target * now / after
             funding = self.costs.funding_per_year * self.years * held
@@ -243,13 +251,12 @@ class Simulator:
             cost = cost + self._fee(held.abs(), price[-1]) / unit
         return cost
 
-    def _view(self, seen: Any, held: Any, cost: Any) -> Any:
+    def _view(self, seen: Any, *own: Any) -> Any:
         """Put what depends on the hedger into what he sees."""
         parts = list(seen.unbind(1))
-        if self.holding_at is not None:
-            parts[self.holding_at] = held
-        if self.cost_at is not None:
-            parts[self.cost_at] = cost
+        for name, value in zip(OWN, own, strict=True):
+            if name in self.at:
+                parts[self.at[name]] = value
         return self.torch.stack(parts, 1)
 
     def _target(self, actions: Any, held: Any, delta: Any) -> Any:

@@ -15,7 +15,7 @@ from agents.hedgers.leland import Leland
 from agents.hedgers.neutral import Neutral
 from agents.hedgers.static import Static
 from agents.hedgers.whalley_wilmott import WhalleyWilmott
-from envs.hedging.terms import Action, Listed
+from envs.hedging.terms import Action, Clients, Contract, Listed, Mark
 from experiments.hedging.play import play, sight_of
 from sim.errors import ConfigError
 
@@ -148,7 +148,7 @@ def book(strike, expiry, owed, sign, price, vol):
         np.ascontiguousarray(strike * shape), np.ascontiguousarray(expiry * shape),
         np.ascontiguousarray(owed * shape), np.ascontiguousarray(sign * shape),
         np.full(n, len(strike)), np.zeros(n, np.int64), price, np.full(n, vol), 1 / 365,
-        0.0, 0.0, out,
+        0.0, 0.0, 0.0, 0.0, 0.0, out,
     ]  # fmt: skip
 
 
@@ -192,7 +192,7 @@ def test_the_lift_adds_what_volatility_moves_with_the_price():
     price = np.linspace(80.0, 125.0, 5)
     one = np.array([1.0])
     arguments = book(100.0 * one, 30.0 * one, one, one, price, 0.5)
-    arguments[10] = -0.3
+    arguments[12] = -0.3
     fill_greeks(*arguments)
     step, years = 1e-5, 30.0 / 365.0
     up = worth(100.0, years, 1.0, price * (1 + step), 0.5 - 0.3 * step)
@@ -215,7 +215,7 @@ def test_a_neutral_book_has_neither_delta_nor_the_greek(greek, cao):
         observation, *_ = env.step(hedger.actions(sight_of(env, observation)))
     sight = sight_of(env, observation)
     action = hedger.actions(sight)
-    one, whole = listed_greeks(desk, sight), greeks(desk, sight, sight.volatility)
+    one, whole = listed_greeks(desk, sight), greeks(desk, sight)
     traded = action[:, -1] * desk.listed_most
     row = {"gamma": GAMMA, "vega": VEGA}[greek]
     np.testing.assert_allclose(whole[row] - traded * one[row], 0.0, atol=1e-9)
@@ -232,3 +232,20 @@ def test_bad_numbers_and_places_are_one_sentence(desk):
         FixedBand(half_width=-1.0)
     with pytest.raises(ConfigError, match="has no scalar to set"):
         Delta().with_scalar(1.0)
+
+
+@pytest.mark.parametrize(("nu", "rho"), [(0.0, 0.0), (0.6, -0.4)])
+def test_greeks_of_a_desk_are_those_that_the_environment_marks(nu, rho, cao):
+    terms = replace(
+        cao.terms, mark=Mark(volatility=0.2, vol_of_vol=nu, leverage=rho),
+        contract=Contract(moneyness=1.03), clients=Clients(per_step=1.0, expiry_steps=15),
+    )  # fmt: skip
+    env = replace(cao, terms=terms).worlds(50, 0)
+    observation, _ = env.reset(seed=1)
+    desk = Desk.of(env.describe())
+    for _ in range(5):
+        observation, *_ = env.step(np.zeros((50, 2)))
+    found = greeks(desk, sight_of(env, observation))
+    np.testing.assert_allclose(found[DELTA], env.state.delta, atol=1e-12)
+    np.testing.assert_allclose(found[GAMMA], env.state.gamma, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found[VEGA], env.state.vega, rtol=1e-9, atol=1e-9)

@@ -8,12 +8,14 @@ import pytest
 from agents.hedgers.band import FixedBand
 from agents.hedgers.learned import Learned
 from agents.hedgers.model_file import Model, load
-from envs.hedging.terms import Action, Clients, Contract, Costs, Life, Listed, Reward
+from envs.hedging.market import PathMarket
+from envs.hedging.terms import Action, Clients, Contract, Costs, Life, Listed, Mark, Reward, Swap
 from experiments.hedging.objective import Objective
 from experiments.hedging.pathwise import Pathwise, Simulator, differentiable, recorded, refused
 from experiments.hedging.play import TEST, VALIDATION, bound, play
 from experiments.hedging.training import Session
 from sim.errors import ConfigError, InputError
+from sim.prices.heston import Heston
 
 SMALL = {"batch": 256, "width": 16, "every": 4}
 VARIANTS = {
@@ -31,6 +33,10 @@ VARIANTS = {
             proportional=0.0005, funding_per_year=0.1, unwind=False, delivery_fee=0.00015
         ),
     },
+    "variance swap": {
+        "swap": Swap(enabled=True, most=5.0, proportional=0.01), "mark": Mark(),
+        "observation": dict.fromkeys(("moneyness", "holding", "swap_holding", "vega"), True),
+    },
     "clients": {
         "clients": Clients(per_step=0.5, expiry_steps=6), "contract": Contract(n_steps=8),
         "action": Action(low=-8.0, high=8.0, centre=8.0, width=4.0),
@@ -45,6 +51,13 @@ def session(cao, folder, algorithm, seed=0, paths=500):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_simulator_costs_what_the_environment_does(name, cao, torch, tmp_path):
     setting = replace(cao, terms=replace(cao.terms, **VARIANTS[name]))
+    if name == "variance swap":
+        volatility = {"S": 0.2}
+        process = Heston(
+            initial={"S": 100.0}, volatility=volatility, long_run_volatility=volatility,
+            mean_reversion=1.0, vol_of_vol=0.5, leverage=-0.6,
+        )  # fmt: skip
+        setting = replace(setting, market=PathMarket(process=process))
     assert refused(setting.terms) == ""
     algorithm = Pathwise(**SMALL)
     layers = algorithm._layers(torch, session(setting, tmp_path, algorithm))
