@@ -1,4 +1,4 @@
-"""Training by rewards: what is kept is what the library would do, and it goes on where it stopped."""
+"""Training by rewards: what is kept is what the library does, and it goes on where it stopped."""
 
 import json
 
@@ -62,7 +62,7 @@ def test_the_reward_is_estimated_again_from_what_episodes_cost(cao, tmp_path, mo
     seen = []
     monkeypatch.setattr(
         "envs.hedging.vector.OptionHedgingVectorEnv.tune_reward",
-        lambda self, **values: seen.append(values),
+        lambda _, **values: seen.append(values),
     )
     algorithm = made("ppo", steps=4 * 20 * FEWEST, worlds=FEWEST)
     algorithm.train(session(cao, tmp_path, algorithm))
