@@ -76,7 +76,7 @@ def render(it: Json, contests: Mapping[str, Contest], command: Sequence[str]) ->
     page = Page(it["title"], f"{it['paths']:,} unseen paths a row, the same for all", headline(it))
     listed = table(
         "Y = mean + 1.5 sd, in % of the premium", tables.STUDY_HEADS, tables.study_rows(it),
-        left={5, 7},
+        left={6},
     )  # fmt: skip
     page.section(
         "table", "The table", "", listed,
@@ -109,7 +109,7 @@ def _chart(it: Json) -> Chart:
         "published agent": (
             [row["published"]["y"] if row["published"] else None for row in rows], charts.AMBER
         ),
-        "learned (worst seed)": (
+        "trained (worst)": (
             [max((one["y"] for one in row["learned"].values()), default=None) for row in rows],
             charts.RED,
         ),

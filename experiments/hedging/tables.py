@@ -59,7 +59,7 @@ def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], left
 
     table = Table(title=title, title_justify="left", header_style="bold")
     for i, head in enumerate(heads):
-        table.add_column(head, justify="left" if i < left else "right")
+        table.add_column(head, justify="left" if i < left else "right", no_wrap=i != 3)
     for row in rows:
         table.add_row(*[Text(cell) for cell in row])
     return table
@@ -75,35 +75,51 @@ def of_contest(summary: Json) -> "Table":
 
 
 STUDY_HEADS = (
-    "row", "delta", "Leland", "Whalley-Wilmott", "fixed band", "best classical", "published",
-    "learned", "Y", "against the best classical", "beats both",
+    "row", "delta", "Leland", "Whalley-Wilmott", "fixed band", "published", "trained", "Y",
+    "against best classical", "beats both",
 )  # fmt: skip
 
 
 def study_rows(summary: Json) -> list[list[str]]:
-    """Rows of a study: Y of the classical hedgers, of the published agent and of each policy."""
+    """Rows of a study: Y of the classical hedgers, of the published agent and of the policies.
+
+    Policies that differ by their seed alone share a line.
+    """
     out = []
     for row in summary["rows"].values():
         y = row["classical"]
-        first = [
-            row["title"], *(figure(y.get(key)) for key in
-                            ("delta", "leland", "whalley_wilmott", "fixed_band")),
-            row["best_title"],
-            f"{row['published']['y']:.1f}*" if row["published"] else MISSING,
-        ]  # fmt: skip
-        if not row["learned"]:
+        names = ("delta", "leland", "whalley_wilmott", "fixed_band")
+        published = f"{row['published']['y']:.1f}*" if row["published"] else MISSING
+        first = [row["title"], *(figure(y.get(key)) for key in names), published]
+        groups = by_label(row["learned"])
+        if not groups:
             out.append([*first, "no model", "", "", ""])
-        for i, it in enumerate(row["learned"].values()):
-            start = first if i == 0 else [""] * len(first)
-            verdict = "yes" if it["beats"] else "no"
-            out.append([*start, it["title"], figure(it["y"]), change(it["difference"]), verdict])
+        for label, policies in groups.items():
+            worst = max(policies, key=lambda it: float(it["y"]))
+            low, high = (figure(end(it["y"] for it in policies)) for end in (min, max))
+            seeds = f"{label} x {len(policies)}" if len(policies) > 1 else label
+            won = sum(it["beats"] for it in policies)
+            out.append([
+                *first, seeds, low if low == high else f"{low} to {high}",
+                change(worst["difference"], 1), f"{won} of {len(policies)}",
+            ])  # fmt: skip
+            first = [""] * len(first)
+    return out
+
+
+def by_label(learned: Json) -> dict[str, list[Json]]:
+    """Group policies that differ by their seed alone."""
+    out: dict[str, list[Json]] = {}
+    for it in learned.values():
+        label = it["title"].partition("seed")[0].strip() or "trained"
+        out.setdefault(label, []).append(it)
     return out
 
 
 def of_study(summary: Json) -> "Table":
     """Return the table that the terminal shows."""
     title = (
-        f"{summary['title']}: Y = mean + 1.5 sd in % of the premium, {summary['paths']:,} unseen "
-        "paths (* the authors' agent on paths of another run)"
+        f"{summary['title']}. Y = mean + 1.5 sd in % of the premium, {summary['paths']:,} unseen "
+        "paths; of several seeds, the worst against the best classical hedge (* not on these paths)"
     )
     return _table(title, STUDY_HEADS, study_rows(summary), 1)
