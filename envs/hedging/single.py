@@ -1,7 +1,7 @@
 """The single environment: the vector environment's batch of one."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -25,7 +25,7 @@ class OptionHedgingEnv(gymnasium.Env[Any, Any]):
         World id: for the same seed, the same trajectory as that world of any batch.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {
+    metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium's way
         "render_modes": ["human", "rgb_array"], "render_fps": 4,
     }  # fmt: skip
 

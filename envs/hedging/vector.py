@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box
@@ -65,7 +65,7 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
         Names of the observation's fields, in order; see `envs.hedging.observe.FIELDS`.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {
+    metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium's way
         "render_modes": ["human", "rgb_array"], "render_fps": 4,
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }  # fmt: skip
@@ -254,7 +254,7 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
         if self._bound_to is None:
             raise InputError("step was called before reset; call reset first")
         values = np.ascontiguousarray(actions, np.float64)
-        expected = (self.num_envs, *self.single_action_space.shape)
+        expected = (self.num_envs, self.terms.n_actions)
         if values.shape != expected:
             raise InputError(f"actions must have the shape {expected}, got {values.shape}")
         inside = np.abs(values) <= 1.0 + 1e-6
