@@ -55,7 +55,7 @@ class Reinforcement(Algorithm):
     """
 
     algorithm: str = "ppo"
-    steps: int = 8_192_000
+    steps: int = 16_384_000
     worlds: int = 2048
     width: int = 64
     layers: int = 2
