@@ -42,7 +42,7 @@ MAPS = {"cast": MarketAgent, "pools": Venue, "scenario": Scenario}
 FILES = [
     (folder.name, path.stem)
     for folder in sorted(CONF.iterdir())
-    if folder.is_dir() and folder.name != "event"  # whole studies: see tests/experiments
+    if folder.is_dir() and folder.name not in ("env", "event")  # test_envs.py, tests/experiments
     for path in sorted(folder.glob("*.yaml"))
 ]
 
