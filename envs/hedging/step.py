@@ -75,6 +75,10 @@ def payoff(price: float, strike: float, sign: float, inverse: float) -> float:
 def implied(terms: Record, log_ratio: float, years: float, level: float) -> float:
     """Volatility that an option is marked at, from the log of price over strike (`terms.Mark`)."""
     nu, rho = terms["nu"], terms["rho"]
+    if terms["alpha_v"] > 0.0:
+        alpha, b = terms["alpha_v"], terms["b_v"]
+        share = -math.expm1(-alpha * years) / (alpha * years)
+        return math.sqrt(b + (level * level - b) * share + terms["jump_v"])
     if nu == 0.0:
         return level
     drift = 1.0 + (0.25 * rho * nu * level + (2.0 - 3.0 * rho * rho) / 24.0 * nu * nu) * years
@@ -127,7 +131,7 @@ def mark_stretch(state: HedgeState, marks: Marks, terms: Record, k: int, first: 
         left = max(state.expiry[first + i, k] - marks.step[first + i], 0.5)
         root[i] = math.sqrt(left * years)
         s[i] = marks.volatility[first + i] * root[i]
-    if terms["nu"] > 0.0:
+    if terms["nu"] > 0.0 or terms["alpha_v"] > 0.0:
         for i in range(n):
             level = marks.volatility[first + i]
             s[i] = implied(terms, log_ratio[i], root[i] * root[i], level) * root[i]

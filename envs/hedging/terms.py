@@ -158,6 +158,12 @@ class Costs:
 class Mark:
     """Volatility at which options are valued and model Greeks are taken.
 
+    It holds for every option, unless one of two models says how it goes on. With a `mean_reversion`
+    an option is marked at the root of the variance that is expected on average until its expiry,
+    that of jumps added,
+
+        b + (V - b) (1 - exp(-alpha T)) / (alpha T) + jump_volatility^2.
+
     With a `vol_of_vol` it is the level of a lognormal SABR model, and each option has the implied
     volatility of Hagan, Kumar, Lesniewski and Woodward (2002, eq. 2.17 at beta 1); delta is then
     the practitioner's, that of Black and Scholes at the implied volatility.
@@ -167,6 +173,9 @@ class Mark:
     multiplier: float = 1.0
     vol_of_vol: float = 0.0  # nu of SABR, a year
     leverage: float = 0.0  # rho of SABR
+    mean_reversion: float = 0.0  # alpha, a year
+    long_run_volatility: float = 0.0  # root of b, annual
+    jump_volatility: float = 0.0  # annual
 
     def __post_init__(self) -> None:
         if self.volatility is not None:
@@ -174,6 +183,13 @@ class Mark:
         check_range("multiplier", self.multiplier, 0.0, 10.0, open_low=True)
         check_range("vol_of_vol", self.vol_of_vol, 0.0, 100.0)
         check_range("leverage", self.leverage, -0.999, 0.999)
+        check_range("mean_reversion", self.mean_reversion, 0.0, 1e4)
+        check_range("long_run_volatility", self.long_run_volatility, 0.0, 20.0)
+        check_range("jump_volatility", self.jump_volatility, 0.0, 20.0)
+        require(
+            self.vol_of_vol == 0.0 or self.mean_reversion == 0.0,
+            "mark.vol_of_vol and mark.mean_reversion are two models of volatility; set one to 0",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,7 +340,8 @@ RECORD = np.dtype([
         "listed_fee_cap", "rate", "impact", "fixed", "unwind", "funding", "delivery_fee",
         "delivery_cap", "volatility", "multiplier", "collateral", "initial", "maintenance", "slope",
         "option_margin", "liquidation_fee", "option_liquidation_fee", "outage", "outage_end",
-        "stale", "nu", "rho", "swap", "swap_most", "swap_alpha", "swap_b", "swap_rate",
+        "stale", "nu", "rho", "alpha_v", "b_v", "jump_v", "swap", "swap_most",
+        "swap_alpha", "swap_b", "swap_rate",
         "action", "low", "high", "centre", "width", "most", "reward", "k", "mean",
         "weight", "alpha", "level",
     )
@@ -336,7 +353,7 @@ def record_of(terms: HedgingTerms) -> Rows:
     """Put the terms into one record, shape (1,)."""
     contract, clients, listed = terms.contract, terms.clients, terms.listed
     costs, life, action, reward = terms.costs, terms.life, terms.action, terms.reward
-    swap = terms.swap
+    swap, mark = terms.swap, terms.mark
     out = np.zeros(1, RECORD)
     values = {
         "sign": 1.0 if contract.kind == "call" else -1.0,
@@ -354,14 +371,16 @@ def record_of(terms: HedgingTerms) -> Rows:
         "impact": costs.impact, "fixed": costs.fixed, "unwind": float(costs.unwind),
         "funding": costs.funding_per_year, "delivery_fee": costs.delivery_fee,
         "delivery_cap": costs.delivery_fee_cap,
-        "volatility": -1.0 if terms.mark.volatility is None else terms.mark.volatility,
-        "multiplier": terms.mark.multiplier, "collateral": life.collateral,
+        "volatility": -1.0 if mark.volatility is None else mark.volatility,
+        "multiplier": mark.multiplier, "collateral": life.collateral,
         "initial": life.initial_margin, "maintenance": life.maintenance_margin,
         "slope": life.margin_slope, "option_margin": life.option_margin,
         "liquidation_fee": life.liquidation_fee,
         "option_liquidation_fee": life.option_liquidation_fee, "outage": life.outage_per_step,
         "outage_end": 1.0 / life.outage_steps, "stale": life.stale_per_step,
-        "nu": terms.mark.vol_of_vol, "rho": terms.mark.leverage, "swap": float(swap.enabled),
+        "nu": mark.vol_of_vol, "rho": mark.leverage, "alpha_v": mark.mean_reversion,
+        "b_v": mark.long_run_volatility**2, "jump_v": mark.jump_volatility**2,
+        "swap": float(swap.enabled),
         "swap_most": swap.most, "swap_alpha": swap.mean_reversion,
         "swap_b": swap.long_run_volatility**2, "swap_rate": swap.proportional,
         "action": ACTIONS.index(action.kind), "low": action.low, "high": action.high,

@@ -39,7 +39,7 @@ KINDS = {
     "sequencer": Sequencer,
 }
 MAPS = {"cast": MarketAgent, "pools": Venue, "scenario": Scenario}
-ELSEWHERE = {"event", "env", "hedger", "algo", "study"}  # see tests/experiments
+ELSEWHERE = {"event", "env", "hedger", "algo", "study"}  # test_envs.py, tests/experiments
 FILES = [
     (folder.name, path.stem)
     for folder in sorted(CONF.iterdir())

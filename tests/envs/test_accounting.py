@@ -67,9 +67,16 @@ class SlowHedger:
 
     def sigma(self, strike, expiry):
         mark = self.terms.mark
+        years = self.years(expiry)
+        if mark.mean_reversion > 0.0:
+            n, total = 4000, 0.0  # the mean of the expected variance, by the midpoint rule
+            for i in range(n):
+                decay = math.exp(-mark.mean_reversion * years * (i + 0.5) / n)
+                long_run = mark.long_run_volatility**2
+                total += long_run + (self.volatility**2 - long_run) * decay
+            return math.sqrt(total / n + mark.jump_volatility**2)
         if mark.vol_of_vol == 0.0:
             return self.volatility
-        years = self.years(expiry)
         return hagan(self.price, strike, years, self.volatility, mark.vol_of_vol, mark.leverage)
 
     def d1(self, strike, expiry):
@@ -255,6 +262,10 @@ CASES = {
     "lives on": {"contract": Contract(expiry_steps=20, **DAILY), "action": FREE},
     "moving volatility": {"stochastic": True, "mark": Mark(multiplier=1.1)},
     "sabr": {"stochastic": True, "mark": Mark(vol_of_vol=0.8, leverage=-0.4)},
+    "expected variance": {
+        "stochastic": True,
+        "mark": Mark(mean_reversion=9.0, long_run_volatility=0.5, jump_volatility=0.3),
+    },
     "listed": {
         "stochastic": True,
         "listed": Listed(enabled=True, expiry_steps=8, spread=0.02, fee=3e-4),
