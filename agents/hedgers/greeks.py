@@ -1,8 +1,9 @@
 """Greeks of all options on a desk's book, with a smile's rule or a volatility raised by costs.
 
 Prices are those of Black and Scholes (1973) at rate 0, at the volatilities of marks: one of the
-market, or those of lognormal SABR (Hagan, Kumar, Lesniewski and Woodward 2002, eq. 2.17a at beta 1,
-from memory; the tests compare them with what the environment marks). A delta may
+market; those of lognormal SABR (Hagan, Kumar, Lesniewski and Woodward 2002, eq. 2.17a at beta 1,
+from memory); or the root of a mean-reverting variance's mean until expiry. The tests compare them
+with what the environment marks. A delta may
 let volatility move with the price, sigma' = sigma + lift * d(log S): the part of the option's
 change that the move of the price explains through volatility is then hedged as well,
 
@@ -28,8 +29,15 @@ _LELAND = 2.0 * math.sqrt(2.0 / math.pi)
 
 
 @inlined
-def sabr(log_ratio: float, years: float, level: float, nu: float, rho: float) -> float:
-    """Implied volatility of lognormal SABR, from the log of price over strike; nu > 0."""
+def implied(log_ratio: float, years: float, level: float, marks: F64) -> float:
+    """Volatility that an option is marked at, from the log of price over strike."""
+    nu, rho, alpha = marks[0], marks[1], marks[2]
+    if alpha > 0.0:
+        b, jumps = marks[3] * marks[3], marks[4] * marks[4]
+        share = (1.0 - math.exp(-alpha * years)) / (alpha * years)
+        return math.sqrt(b + (level * level - b) * share + jumps)
+    if nu == 0.0:
+        return level
     drift = 1.0 + (0.25 * rho * nu * level + (2.0 - 3.0 * rho * rho) / 24.0 * nu * nu) * years
     z = nu / level * log_ratio
     if abs(z) < 1e-6:
@@ -41,7 +49,7 @@ def sabr(log_ratio: float, years: float, level: float, nu: float, rho: float) ->
 @kernel
 def fill_greeks(
     strike: F64, expiry: F64, owed: F64, sign: F64, n_slots: I64, t: I64,
-    price: F64, volatility: F64, years: float, inverse: float, nu: float, rho: float, lift: float,
+    price: F64, volatility: F64, years: float, inverse: float, marks: F64, lift: float,
     rate: float, out: F64,
 ) -> None:  # fmt: skip
     """Fill `out (3, world)` with delta, gamma (per relative move) and vega (per 1.0) of the books.
@@ -56,8 +64,8 @@ def fill_greeks(
         Cash; annual.
     years, inverse : float
         Of a period; whether books are kept in coin.
-    nu, rho : float
-        Of SABR; nu = 0 is one volatility for all.
+    marks : array (5,)
+        As in `agents.hedgers.hedger.MARKS`.
     lift, rate : float
         See the module; cost of a trade by which Leland raises volatility, 0 for none.
     """
@@ -70,8 +78,7 @@ def fill_greeks(
             root = math.sqrt(left * years)
             ratio, kind, vol = now / strike[w, k], sign[w, k], volatility[w]
             log_ratio = logarithm(ratio)
-            if nu > 0.0:
-                vol = sabr(log_ratio, left * years, vol, nu, rho)
+            vol = implied(log_ratio, left * years, vol, marks)
             if rate > 0.0:
                 vol *= math.sqrt(1.0 + _LELAND * rate / (vol * math.sqrt(years)))
             s = vol * root
@@ -95,7 +102,7 @@ def greeks(desk: Desk, sight: Sight, *, lift: float = 0.0, rate: float = 0.0) ->
     out = np.empty((3, sight.price.size))
     fill_greeks(
         sight.strike, sight.expiry, sight.owed, sight.sign, sight.n_slots, sight.t, sight.price,
-        sight.volatility, desk.years_per_step, float(desk.inverse), desk.vol_of_vol, desk.leverage,
+        sight.volatility, desk.years_per_step, float(desk.inverse), np.array(desk.marks),
         lift, rate, out,
     )  # fmt: skip
     return out
@@ -109,6 +116,6 @@ def listed_greeks(desk: Desk, sight: Sight) -> F64:
     fill_greeks(
         sight.price[:, None].copy(), desk.listed_steps * one, one, one, slots,
         np.zeros(n, np.int64), sight.price, sight.volatility, desk.years_per_step,
-        float(desk.inverse), desk.vol_of_vol, desk.leverage, 0.0, 0.0, out,
+        float(desk.inverse), np.array(desk.marks), 0.0, 0.0, out,
     )  # fmt: skip
     return out

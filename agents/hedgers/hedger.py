@@ -12,6 +12,10 @@ from sim.errors import ConfigError
 from sim.kernel import F32, F64, I64
 
 BAND, TARGET = "band", "target"
+MARKS = (
+    "vol_of_vol", "leverage", "mean_reversion", "long_run_volatility", "jump_volatility",
+)  # fmt: skip
+"""Terms of marks: of SABR the first two, of a variance that reverts to its mean the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +32,7 @@ class Desk:
     centre: float  # of a band, furthest from the model's delta
     width: float  # of a band, greatest half-width
     most: float  # of the underlying, traded in a period at most
-    vol_of_vol: float  # of marks, a year: 0 is Black and Scholes, else SABR
-    leverage: float  # of marks: rho of SABR
+    marks: tuple[float, ...]  # how implied volatility follows from its level: MARKS
     listed: bool  # whether an option can be traded
     listed_steps: float  # its expiry, periods from its trade
     listed_most: float  # traded in a period at most
@@ -51,7 +54,7 @@ class Desk:
             kind=action["kind"], low=action["low"], high=action["high"], centre=action["centre"],
             width=action["width"], most=action["most"], listed=listed["enabled"],
             listed_steps=listed["expiry_steps"], listed_most=listed["most"],
-            vol_of_vol=mark["vol_of_vol"], leverage=mark["leverage"],
+            marks=tuple(float(mark[name]) for name in MARKS),
             swap=terms["swap"]["enabled"],
             fields=tuple(description["fields"]), description=description,
         )  # fmt: skip

@@ -71,9 +71,9 @@ class Learned(Hedger):
         then = dict(_flat(plain(self.model.environment["terms"])))
         now = dict(_flat(plain(self.desk.description["terms"])))
         return {
-            name: (then.get(name), now.get(name))
-            for name in {**then, **now}
-            if then.get(name) != now.get(name) and not name.startswith(("reward.", "observation"))
+            name: (then[name], now.get(name))
+            for name in then
+            if then[name] != now.get(name) and not name.startswith(("reward.", "observation"))
         }
 
     def target(self, sight: Sight) -> F64:

@@ -148,7 +148,7 @@ def book(strike, expiry, owed, sign, price, vol):
         np.ascontiguousarray(strike * shape), np.ascontiguousarray(expiry * shape),
         np.ascontiguousarray(owed * shape), np.ascontiguousarray(sign * shape),
         np.full(n, len(strike)), np.zeros(n, np.int64), price, np.full(n, vol), 1 / 365,
-        0.0, 0.0, 0.0, 0.0, 0.0, out,
+        0.0, np.zeros(5), 0.0, 0.0, out,
     ]  # fmt: skip
 
 
@@ -192,7 +192,7 @@ def test_the_lift_adds_what_volatility_moves_with_the_price():
     price = np.linspace(80.0, 125.0, 5)
     one = np.array([1.0])
     arguments = book(100.0 * one, 30.0 * one, one, one, price, 0.5)
-    arguments[12] = -0.3
+    arguments[11] = -0.3
     fill_greeks(*arguments)
     step, years = 1e-5, 30.0 / 365.0
     up = worth(100.0, years, 1.0, price * (1 + step), 0.5 - 0.3 * step)
@@ -234,10 +234,14 @@ def test_bad_numbers_and_places_are_one_sentence(desk):
         Delta().with_scalar(1.0)
 
 
-@pytest.mark.parametrize(("nu", "rho"), [(0.0, 0.0), (0.6, -0.4)])
-def test_greeks_of_a_desk_are_those_that_the_environment_marks(nu, rho, cao):
+@pytest.mark.parametrize(
+    "model",
+    [{}, {"vol_of_vol": 0.6, "leverage": -0.4},
+     {"mean_reversion": 2.0, "long_run_volatility": 0.3, "jump_volatility": 0.1}],
+)  # fmt: skip
+def test_greeks_of_a_desk_are_those_that_the_environment_marks(model, cao):
     terms = replace(
-        cao.terms, mark=Mark(volatility=0.2, vol_of_vol=nu, leverage=rho),
+        cao.terms, mark=Mark(volatility=0.2, **model),
         contract=Contract(moneyness=1.03), clients=Clients(per_step=1.0, expiry_steps=15),
     )  # fmt: skip
     env = replace(cao, terms=terms).worlds(50, 0)
