@@ -22,9 +22,9 @@ def title_of(contest: Contest, name: str) -> str:
 
 
 def intervals(contest: Contest) -> Chart:
-    """Y of every hedger less that of the best classical one."""
+    """Objective of every hedger less that of the best classical one."""
     names = [name for name in contest.summary["hedgers"] if name != contest.summary["best"]]
-    found = [contest.summary["hedgers"][name]["differences"]["y"] for name in names]
+    found = [contest.summary["hedgers"][name]["differences"]["objective"] for name in names]
     mid = [it["value"] for it in found]
     bars = charts.error_bars([it["low_95"] for it in found], mid, [it["high_95"] for it in found])
     trace = {
@@ -37,7 +37,7 @@ def intervals(contest: Contest) -> Chart:
         "hovertemplate": "%{y}: %{x:+.2f}<extra></extra>",
     }  # fmt: skip
     layout = charts.layout(
-        charts.axis("Y less that of the best classical hedge, % of the premium", zeroline=True,
+        charts.axis(f"{contest.summary['objective']}, difference in %", zeroline=True,
                     zerolinecolor=charts.INK),
         charts.axis(autorange="reversed"), showlegend=False,
     )  # fmt: skip

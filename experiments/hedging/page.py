@@ -40,11 +40,11 @@ def render(contest: Contest, config: Mapping[str, Any], command: Sequence[str]) 
     )
     drawn = list(contest.maps)
     main = table(
-        "Cost in % of the premium", [*tables.HEADS, "Y against the best classical (95%)"],
+        "Cost in % of the premium", [*tables.HEADS, tables.against(summary)],
         tables.contest_rows(summary), left={1},
     )  # fmt: skip
     it.section(
-        "table", "All hedgers", "Y = mean + 1.5 sd; smaller is better.",
+        "table", "All hedgers", "Y = mean + 1.5 sd; small is good. Differences have 95% intervals.",
         main, it.side_by_side(figures.intervals(contest)), _warnings(summary),
     )  # fmt: skip
     costs = table(
@@ -79,17 +79,18 @@ def render(contest: Contest, config: Mapping[str, Any], command: Sequence[str]) 
 def headline(summary: Json) -> str:
     """Say who is best and whether what was learned beats it."""
     entries, best = summary["hedgers"], summary["best"]
-    y = entries[best]["statistics"]["y"]
-    said = [f"The best classical hedge is {entries[best]['title']}, at Y = {y:.1f}% of the premium"]
+    least, what = entries[best]["statistics"]["objective"], summary["objective"]
+    title = entries[best]["title"]
+    said = [f"By {what} the best classical hedge is {title}, at {least:.1f}% of the premium"]
     for it in entries.values():
         if not it["learned"]:
             continue
-        found = it["differences"]["y"]
+        found = it["differences"]["objective"]
         word = "beats it" if found["high_95"] < 0.0 else "does not beat it"
         if found["low_95"] > 0.0:
             word = "is worse"
         title = f"{it['title'][:1].upper()}{it['title'][1:]}"
-        y = it["statistics"]["y"]
+        y = it["statistics"]["objective"]
         said.append(f"{title} {word}: {y:.1f}%, difference {tables.change(found)}")
     return ". ".join(said) + "."
 

@@ -87,7 +87,7 @@ def render(it: Json, contests: Mapping[str, Contest], command: Sequence[str]) ->
     blocks = []
     for key, contest in contests.items():
         rows = tables.contest_rows(contest.summary)
-        heads = [*tables.HEADS, "Y against the best classical (95%)"]
+        heads = [*tables.HEADS, tables.against(contest.summary)]
         blocks.append(
             details(it["rows"][key]["title"], table("All hedgers", heads, rows, left={1}))
         )

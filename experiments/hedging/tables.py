@@ -35,9 +35,16 @@ def contest_rows(summary: Json) -> list[list[str]]:
     for name, it in summary["hedgers"].items():
         found = it["statistics"]
         keys = ("mean", "sd", "y", "var_95", "cvar_95", "var_99", "cvar_99")
-        against = "best classical" if name == summary["best"] else change(it["differences"]["y"])
+        against = (
+            "best classical" if name == summary["best"] else change(it["differences"]["objective"])
+        )
         rows.append([it["title"], it["told"], *(figure(found[key]) for key in keys), against])
     return rows
+
+
+def against(summary: Json) -> str:
+    """Head of the last column of the main table."""
+    return f"{summary['objective']} against the best"
 
 
 def cost_rows(summary: Json) -> list[list[str]]:
@@ -68,10 +75,10 @@ def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], left
 def of_contest(summary: Json) -> "Table":
     """Return the table that the terminal shows."""
     title = (
-        f"Cost in % of the premium over {summary['paths']:,} unseen paths; Y = mean + 1.5 sd, its "
-        "difference from the best classical hedge with the paired 95% interval"
+        f"Cost in % of the premium over {summary['paths']:,} unseen paths; Y = mean + 1.5 sd; "
+        f"{summary['objective']} less that of the best classical hedge, paired 95% interval"
     )
-    return _table(title, [*HEADS, "Y against the best classical"], contest_rows(summary), 2)
+    return _table(title, [*HEADS, against(summary)], contest_rows(summary), 2)
 
 
 STUDY_HEADS = (
