@@ -1,14 +1,14 @@
 """What a hedger sees: named fields with units, bounds and one order, whatever is chosen of them."""
 
+import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from envs.hedging.state import STRETCH, HedgeState, Marks
 from sim.errors import ConfigError
 from sim.kernel import F32, F64, I64, Bool, Record, Rows, inlined, kernel
-from sim.vector_math import logarithms
 
 
 class Field(NamedTuple):
@@ -60,8 +60,6 @@ def chosen_fields(wanted: Mapping[str, bool] | None) -> tuple[str, ...]:
 @inlined
 def plain(state: HedgeState, terms: Record, w: int, field: int) -> float:
     """One of the fields that take no logarithm, by its place in `FIELDS`."""
-    if field == 1:
-        return float(1.0 - state.t[w] / terms["n_steps"])
     if field == 5:
         return float(state.gamma[w] * 0.01)
     if field == 6:
@@ -79,18 +77,6 @@ def plain(state: HedgeState, terms: Record, w: int, field: int) -> float:
     return float(state.value[w] / state.unit[w])
 
 
-@kernel
-def moneyness(state: HedgeState, terms: Record, work: F64, first: int, n: int) -> None:
-    """Write the logs of price over strike of the worlds from `first` on into `work[0]`."""
-    strike = terms["moneyness"] if terms["quantity"] > 0.0 else 1.0
-    ratio, out = work[1, :n], work[0, :n]
-    for i in range(n):
-        ratio[i] = state.seen_price[first + i] / (strike * state.first[first + i])
-    logarithms(ratio, out)
-    for i in range(n):
-        out[i] /= state.scale[first + i]
-
-
 @inlined
 def copy_stretch(out: F64, source: F64, first: int) -> None:
     """Copy what stands from `first` on."""
@@ -103,7 +89,9 @@ def column(state: HedgeState, terms: Record, field: int, work: F64, first: int, 
     """Write one field of the worlds from `first` on into `work[0]`; plain copies are loops."""
     out = work[0, :n]
     if field == 0:
-        moneyness(state, terms, work, first, n)
+        strike = math.log(terms["moneyness"]) if terms["quantity"] > 0.0 else 0.0
+        for i in range(n):
+            out[i] = (state.seen_log[first + i] - strike) / state.scale[first + i]
     elif field == 2:
         copy_stretch(out, state.holding, first)
     elif field == 3:
@@ -119,6 +107,20 @@ def column(state: HedgeState, terms: Record, field: int, work: F64, first: int, 
     else:
         for i in range(n):
             out[i] = plain(state, terms, first + i, field)
+
+
+@inlined
+def put(
+    work: F64, chosen: Bool, everywhere: bool, first: int, n: int, low: Any, high: Any, out: F32
+) -> None:
+    """Clip a field into its column; the loop over all worlds has no branch."""
+    if everywhere:
+        for i in range(n):
+            out[first + i] = min(max(np.float32(work[0, i]), low), high)
+        return
+    for i in range(n):
+        if chosen[first + i]:
+            out[first + i] = min(max(np.float32(work[0, i]), low), high)
 
 
 @kernel
@@ -140,9 +142,11 @@ def observe(
     terms, work = terms_[0], marks.work
     for first in range(0, chosen.shape[0], STRETCH):
         n = min(STRETCH, chosen.shape[0] - first)
+        count = 0
+        for i in range(n):
+            count += 1 if chosen[first + i] else 0
+        if count == 0:
+            continue
         for j in range(fields.shape[0]):
             column(state, terms, fields[j], work, first, n)
-            least, most = low[j], high[j]
-            for i in range(n):
-                if chosen[first + i]:
-                    out[first + i, j] = min(max(np.float32(work[0, i]), least), most)
+            put(work, chosen, count == n, first, n, low[j], high[j], out[:, j])

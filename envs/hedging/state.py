@@ -34,6 +34,7 @@ class HedgeState(NamedTuple):
     n_slots: I64  # (world,) slots in use
     seen_price: F64  # (world,) what the hedger sees
     seen_volatility: F64  # (world,)
+    seen_log: F64  # (world,) log of the seen price over the first
     unseen: F64  # (world,) log return since then
     last: F64  # (world,) log return of the last step, as seen
     variance: F64  # (world,) realised, of a step, exponentially weighted

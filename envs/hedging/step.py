@@ -265,7 +265,7 @@ def begin(
         state.variance[w] = vol * vol * terms["years"]
         state.holding[w] = state.cost[w] = state.trading[w] = state.funding[w] = 0.0
         state.penalty[w] = state.turnover[w] = state.margin_ratio[w] = state.last[w] = 0.0
-        state.unseen[w] = state.swap_held[w] = state.swap_paid[w] = 0.0
+        state.seen_log[w] = state.unseen[w] = state.swap_held[w] = state.swap_paid[w] = 0.0
         state.t[w], state.margin_calls[w], state.n_slots[w] = 0, 0, 0
         state.outage[w] = state.liquidated[w] = False
         strike = terms["moneyness"] * price
@@ -437,15 +437,16 @@ def move_on(
     if not linear:
         held = state.holding[w] = held * price / after
     funding = terms["funding"] * terms["years"] * held * (after if linear else 1.0)
-    unit, change = state.unit[w], marks.change[w]
-    c = (spent + fees + funding + value + paid - state.value[w] - gain) / unit
-    state.trading[w] += (spent + fees) / unit
-    state.funding[w] += funding / unit
+    per, change = 1.0 / state.unit[w], marks.change[w]
+    c = (spent + fees + funding + value + paid - state.value[w] - gain) * per
+    state.trading[w] += (spent + fees) * per
+    state.funding[w] += funding * per
     state.price[w], state.volatility[w], state.value[w], state.t[w] = after, vol, value, t
     state.short[w] = marks.short[w]
     change += state.unseen[w]
     if look(state, terms, key, world, w):
         state.last[w], state.unseen[w] = change, 0.0
+        state.seen_log[w] += change
         state.variance[w] = MEMORY * state.variance[w] + (1.0 - MEMORY) * change * change
         state.seen_price[w], state.seen_volatility[w] = after, vol
         state.delta[w], state.gamma[w] = marks.delta[w], marks.gamma[w]

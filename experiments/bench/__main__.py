@@ -4,7 +4,17 @@ import argparse
 from typing import Any
 
 import experiments.bench as bench
-from experiments.bench import Figure, amm, block, book, conservation, crowd, lending, paths
+from experiments.bench import (
+    Figure,
+    amm,
+    block,
+    book,
+    conservation,
+    crowd,
+    hedging,
+    lending,
+    paths,
+)
 
 PARTS = {
     **lending.PARTS,
@@ -13,6 +23,7 @@ PARTS = {
     **amm.PARTS,
     **block.PARTS,
     **paths.PARTS,
+    **hedging.PARTS,
     **conservation.PARTS,
 }
 LONG = ("full", "conservation")  # minutes
