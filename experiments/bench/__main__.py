@@ -11,6 +11,7 @@ from experiments.bench import (
     book,
     conservation,
     crowd,
+    hedging,
     lending,
     options,
     paths,
@@ -23,6 +24,7 @@ PARTS = {
     **amm.PARTS,
     **block.PARTS,
     **paths.PARTS,
+    **hedging.PARTS,
     **conservation.PARTS,
     **options.PARTS,
 }

@@ -35,6 +35,7 @@ from sim.prices.process import (
     per_asset,
 )
 from sim.state import Arena
+from sim.vector_math import exponential
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -98,12 +99,15 @@ def fill_diffusion(
     ----------
     out : array (row, step + 1, 1)
     shocks : array (row, step)
+        Used up.
     """
     for i in range(out.shape[0]):
+        for t in range(shocks.shape[1]):  # vector code
+            shocks[i, t] = exponential(growth + spread * shocks[i, t])
         price = opening
         out[i, 0, 0] = price
         for t in range(shocks.shape[1]):
-            price *= math.exp(growth + spread * shocks[i, t])
+            price *= shocks[i, t]
             out[i, t + 1, 0] = price
 
 

@@ -39,11 +39,12 @@ KINDS = {
     "sequencer": Sequencer,
 }
 MAPS = {"cast": MarketAgent, "pools": Venue, "scenario": Scenario}
+# Tested in test_envs.py and tests/experiments: whole studies and environments.
+ELSEWHERE = {"event", "mechanism", "env", "hedger", "algo", "study"}
 FILES = [
     (folder.name, path.stem)
     for folder in sorted(CONF.iterdir())
-    # whole studies are tested in tests/experiments
-    if folder.is_dir() and folder.name not in ("event", "mechanism")
+    if folder.is_dir() and folder.name not in ELSEWHERE
     for path in sorted(folder.glob("*.yaml"))
 ]
 

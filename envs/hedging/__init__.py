@@ -1,0 +1,1 @@
+"""Hedging options: a vector environment, its single environment, and what they are made of."""

@@ -1,0 +1,129 @@
+"""Where the prices of an episode come from."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from sim.errors import ConfigError
+from sim.kernel import F64, I64, Bool
+from sim.prices.process import SECONDS_PER_YEAR, PriceProcess
+from sim.terms import check_range
+
+
+class HedgeMarket(ABC):
+    """What a market tells of every world's episode, step by step.
+
+    Attributes
+    ----------
+    path : array (world, step + 1, channel)
+        Price (cash) and, where `has_volatility`, its annual volatility; kernels read it.
+    has_volatility : bool
+    """
+
+    path: F64
+    has_volatility: bool
+
+    @abstractmethod
+    def bind(self, seed: int, world_ids: I64, n_steps: int, years: float) -> None:
+        """Allocate for a batch of worlds whose episodes have `n_steps` steps of `years` each."""
+
+    @abstractmethod
+    def begin(self, chosen: Bool, episodes: I64) -> None:
+        """Make the paths of the chosen worlds' new episodes."""
+
+
+class PathMarket(HedgeMarket):
+    """An exogenous price process: the hedger is too small to move it.
+
+    Parameters
+    ----------
+    process : PriceProcess
+        Of `conf/price`; the asset is its first.
+    asset : str, optional
+        Which of its assets is hedged with.
+    """
+
+    def __init__(self, *, process: PriceProcess, asset: str | None = None) -> None:
+        makes_paths = isinstance(process, PriceProcess)
+        if not makes_paths or type(process).path_filler is PriceProcess.path_filler:
+            raise ConfigError(
+                f"market.process must be a price process that makes whole paths, and "
+                f"{type(process).__name__} is none; take one of the models, or HistoricalWindows "
+                "for recorded prices"
+            )
+        self.process, self.asset = process, asset
+        self.has_volatility = len(process.channels) > 1
+
+    def bind(self, seed: int, world_ids: I64, n_steps: int, years: float) -> None:
+        """Allocate the paths."""
+        self.world_ids = world_ids
+        self.filler = self.process.path_filler(
+            seed, n_steps, years * SECONDS_PER_YEAR, asset=self.asset
+        )
+        self.path = np.zeros((len(world_ids), n_steps + 1, self.filler.n_channels))
+
+    def begin(self, chosen: Bool, episodes: I64) -> None:
+        """Draw the paths of the chosen worlds' episodes."""
+        if chosen.all():
+            self.filler(self.path, self.world_ids, episodes)
+            return
+        rows = np.flatnonzero(chosen)
+        made = np.empty((len(rows), *self.path.shape[1:]))
+        self.filler(made, self.world_ids[rows], episodes[rows])
+        self.path[rows] = made
+
+
+class ReplayMarket(PathMarket):
+    """Recorded prices, with the volatility that they had until then.
+
+    A window begins some steps before its episode. Volatility is the root of the exponentially
+    weighted mean of squared returns, begun as the mean of the steps before: nothing later goes in.
+
+    Parameters
+    ----------
+    process : PriceProcess
+        As `sim.prices.windows.HistoricalWindows`.
+    asset : str, optional
+        Which of its assets is hedged with.
+    warm_up : int
+        Steps before the episode.
+    memory : float
+        Weight of the old mean in a step.
+    """
+
+    def __init__(
+        self, *, process: PriceProcess, asset: str | None = None, warm_up: int = 84,
+        memory: float = 0.97,
+    ) -> None:  # fmt: skip
+        super().__init__(process=process, asset=asset)
+        if isinstance(warm_up, bool) or not isinstance(warm_up, int) or warm_up < 2:
+            raise ConfigError(
+                f"market.warm_up must be a whole number of at least 2, got {warm_up!r}"
+            )
+        check_range("market.memory", memory, 0.0, 1.0)
+        self.warm_up, self.memory, self.has_volatility = warm_up, memory, True
+
+    def bind(self, seed: int, world_ids: I64, n_steps: int, years: float) -> None:
+        """Allocate the paths."""
+        self.world_ids, self.years = world_ids, years
+        seconds, length = years * SECONDS_PER_YEAR, n_steps + self.warm_up
+        self.filler = self.process.path_filler(seed, length, seconds, asset=self.asset)
+        self.path = np.zeros((len(world_ids), n_steps + 1, 2))
+
+    def begin(self, chosen: Bool, episodes: I64) -> None:
+        """Cut the chosen worlds' windows from the record."""
+        rows = np.flatnonzero(chosen)
+        n_moments = self.path.shape[1] + self.warm_up
+        made = np.empty((len(rows), n_moments, self.filler.n_channels))
+        self.filler(made, self.world_ids[rows], episodes[rows])
+        price = made[:, :, 0]
+        squares = np.diff(np.log(price), axis=1) ** 2
+        mean = squares[:, : self.warm_up].mean(axis=1)
+        opening = price[:, self.warm_up]
+        for t in range(self.path.shape[1]):
+            if t > 0:
+                newest = squares[:, self.warm_up + t - 1]
+                mean = self.memory * mean + (1.0 - self.memory) * newest
+            first = made[:, 0, 0]
+            self.path[rows, t, 0] = price[:, self.warm_up + t] / opening * first
+            self.path[rows, t, 1] = np.sqrt(mean / self.years)

@@ -1,0 +1,161 @@
+"""Judge hedgers on unseen paths: `python -m experiments.evaluate env=cao_2021 model=DIR`.
+
+All hedgers face the same test paths; scalars of classical ones are tuned on paths of their own.
+Prints a table and writes `report.html`, `summary.json` and `costs.parquet`. `study=NAME` judges
+every row of a table, with the policies that are trained.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from experiments.train import known, plain_config, run_name, whole
+from sim.errors import ConfigError
+
+if TYPE_CHECKING:
+    from agents.hedgers.hedger import Hedger
+    from experiments.hedging.contest import Contest
+    from experiments.hedging.rows import Row
+
+KEYS = frozenset({
+    "env", "study", "hedgers", "model", "models", "paths", "tuning_paths", "resamples", "seed",
+    "name", "out", "progress",
+})  # fmt: skip
+
+
+def hedgers_of(config: Mapping[str, Any], row: "Row") -> "dict[str, Hedger]":
+    """Classical hedgers of a configuration, then its trained ones."""
+    from agents.hedgers.hedger import Hedger
+    from agents.hedgers.learned import Learned
+    from experiments.build import parts
+    from experiments.hedging.contest import models_in
+
+    made = parts(config, "hedgers")
+    for name, hedger in made.items():
+        if not isinstance(hedger, Hedger):
+            raise ConfigError(
+                f"hedgers.{name} must be a hedger of conf/hedger, got {type(hedger).__name__}"
+            )
+    models = config["models"] or {}
+    if config.get("study"):
+        if config["model"] is not None:
+            raise ConfigError("with a study, give models=DIR, a folder with one folder per row")
+        places = models if isinstance(models, Mapping) else {"": models}
+        for label, place in places.items():
+            for name, folder in models_in(Path(str(place)).expanduser() / row.key).items():
+                key = f"{label}_{name}" if label else name
+                made[key] = Learned(path=str(folder), title=key.replace("_", " "))
+        return made
+    if not isinstance(models, Mapping):
+        raise ConfigError(
+            f"models must map names to folders, got {models!r}; give +models.NAME=DIR"
+        )
+    every = ({"learned": config["model"]} if config["model"] is not None else {}) | dict(models)
+    for name, place in every.items():
+        if name in made:
+            raise ConfigError(f"models.{name} has the name of another hedger; rename it")
+        folder = Path(str(place)).expanduser()
+        found = models_in(folder)
+        title = name.replace("_", " ")
+        made[name] = Learned(path=str(next(iter(found.values()), folder)), title=title)
+    return made
+
+
+def evaluate(config: Mapping[str, Any]) -> "dict[str, Contest]":
+    """Judge what a configuration asks for, row by row.
+
+    Parameters
+    ----------
+    config : mapping
+        `conf/evaluate.yaml`, resolved.
+
+    Returns
+    -------
+    dict of str to Contest
+        By row; one of the name "" without a table.
+    """
+    from experiments.hedging.contest import hold
+    from experiments.hedging.play import TUNING, VALIDATION, Setting
+    from experiments.hedging.rows import rows_of
+
+    known(config, KEYS)
+    paths, tuning = whole(config, "paths", 200), whole(config, "tuning_paths", 200)
+    if max(paths, tuning) > TUNING - VALIDATION:
+        raise ConfigError(f"paths must not exceed {TUNING - VALIDATION:,}, got {paths:,}")
+    out = {}
+    for row in rows_of(config):
+        if row.key and config["progress"]:
+            print(row.title, file=sys.stderr, flush=True)
+        out[row.key] = hold(
+            Setting.made(row.env), hedgers_of(config, row), seed=whole(config, "seed", 0),
+            paths=paths, tuning_paths=tuning, resamples=whole(config, "resamples", 1),
+            shown=bool(config["progress"]),
+        )  # fmt: skip
+    return out
+
+
+def write(
+    contests: "Mapping[str, Contest]", config: Mapping[str, Any], folder: Path, command: list[str]
+) -> Path:
+    """Write tables and page; return the page."""
+    import pandas as pd
+
+    from experiments.hedging import page, table_page
+    from experiments.hedging.rows import rows_of
+    from experiments.manifest import replace_text
+    from experiments.summary import dumps
+
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = {row.key: row for row in rows_of(config)}
+    if config.get("study"):
+        summary: Any = table_page.summary(str(config["study"]["title"]), rows, contests)
+        html = table_page.render(summary, contests, command)
+    else:
+        summary = contests[""].summary
+        html = page.render(contests[""], config, command)
+    for key, contest in contests.items():
+        name = f"costs-{key}.parquet" if key else "costs.parquet"
+        pd.DataFrame(dict(contest.costs)).to_parquet(folder / name)
+    replace_text(folder / "summary.json", dumps(summary))
+    replace_text(folder / "report.html", html)
+    return (folder / "report.html").absolute()
+
+
+def run(cfg: DictConfig) -> None:
+    """Judge what a composed configuration describes."""
+    from hydra.core.hydra_config import HydraConfig
+    from rich.console import Console
+
+    from experiments.hedging import table_page, tables
+    from experiments.hedging.rows import rows_of
+
+    config = plain_config(cfg)
+    settings = HydraConfig.get()
+    name = run_name(config, settings.runtime.choices)
+    folder = Path(str(config["out"])).expanduser() / (config["name"] or f"{name}-evaluation")
+    contests = evaluate(config)
+    report = write(contests, config, folder, list(settings.overrides.task))
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    if config.get("study"):
+        rows = {row.key: row for row in rows_of(config)}
+        console.print(
+            tables.of_study(table_page.summary(str(config["study"]["title"]), rows, contests))
+        )
+    else:
+        console.print(tables.of_contest(contests[""].summary))
+    print(report)
+
+
+def main() -> None:
+    """Run the command line; errors on purpose are one sentence and a non-zero exit."""
+    from experiments.cli import guarded, hydra_command, in_order
+
+    sys.argv[1:] = in_order(sys.argv[1:])
+    sys.exit(guarded(lambda: hydra_command("evaluate", run)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Hedging: training of policies, and their judgement beside every classical hedge."""

@@ -1,0 +1,125 @@
+"""Statistics of costs, and paired bootstrap intervals of their differences.
+
+The paths are resampled as a whole: a path that is drawn is drawn for every hedger, so what hedgers
+share cancels (percentile intervals; `sim.metrics.tail` says what they cover).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from experiments.hedging.objective import ENTROPIC, MEAN, SHORTFALL, SPREAD, VARIANCE, Objective
+from experiments.hedging.play import Played
+from sim.kernel import F64
+from sim.metrics import tail
+
+RESAMPLES = 1000
+Json = dict[str, Any]
+
+
+def statistics(played: Played, objective: Objective) -> Json:
+    """Figures of one hedger, in % of the premium unless said."""
+    cost = 100.0 * played.cost
+    out: Json = {
+        "mean": float(cost.mean()), "sd": float(cost.std()),
+        "y": float(cost.mean() + 1.5 * cost.std()),
+        "objective": 100.0 * objective(played.cost),
+    }  # fmt: skip
+    for level in (0.95, 0.99):
+        out[f"var_{level:.0%}"[:-1]] = tail.value_at_risk(cost, level)
+        out[f"cvar_{level:.0%}"[:-1]] = tail.expected_shortfall(cost, level)
+    for name in ("trading", "funding", "penalty"):
+        out[name] = 100.0 * float(played.figures[name].mean())
+    out["turnover"] = float(played.figures["turnover"].mean())  # units
+    out["margin_calls"] = float(played.figures["margin_calls"].mean())  # per path
+    out["liquidated"] = float(played.figures["liquidated"].mean())  # share of paths
+    return out
+
+
+def differences(
+    costs: Mapping[str, F64], base: str, objective: Objective, seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> dict[str, dict[str, Json]]:  # fmt: skip
+    """Objective, Y and CVaR 95 of every hedger less those of `base`, with 95% intervals.
+
+    Parameters
+    ----------
+    costs : mapping of str to array (path,)
+        In premiums, in the same order of paths.
+    base : str
+    objective : Objective
+    seed, resamples : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        Hedger, figure (`objective`, `y`, `cvar_95`), then value, low_95 and high_95 in % of the
+        premium.
+    """
+    wanted = {
+        "objective": objective, "y": Objective(SPREAD, 1.5), "cvar_95": Objective(SHORTFALL),
+    }  # fmt: skip
+    names = list(costs)
+    matrix = 100.0 * np.stack([costs[name] for name in names])
+    n = matrix.shape[1]
+    measures = {key: _weighted(it, matrix) for key, it in wanted.items()}
+    value = {key: measure(np.ones(n)) for key, measure in measures.items()}
+    rng = np.random.default_rng(seed)
+    drawn: dict[str, list[F64]] = {key: [] for key in measures}
+    for _ in range(resamples):
+        counts = np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64)
+        for key, measure in measures.items():
+            drawn[key].append(measure(counts))
+    at = names.index(base)
+    out: dict[str, dict[str, Json]] = {}
+    for i, name in enumerate(names):
+        out[name] = {}
+        for key in measures:
+            copies = np.stack(drawn[key])
+            low, high = np.quantile(copies[:, i] - copies[:, at], (0.025, 0.975))
+            out[name][key] = {
+                "value": float(value[key][i] - value[key][at]), "low_95": float(low),
+                "high_95": float(high), "n": n,
+            }  # fmt: skip
+    return out
+
+
+def _weighted(objective: Objective, costs: F64) -> Callable[[F64], F64]:
+    """Return the objective of every row of costs in percent, given how often each path counts."""
+    if objective.kind == SHORTFALL:
+        return _shortfall(costs, objective.alpha)
+    if objective.kind == ENTROPIC:
+        top = costs.max(axis=1)
+        grown = np.exp(objective.k * 0.01 * (costs - top[:, None]))
+        scale = 100.0 / objective.k
+        return lambda counts: np.asarray(top + scale * np.log(grown @ counts / counts.sum()))
+    squares = costs * costs
+
+    def of(counts: F64) -> F64:
+        n = counts.sum()
+        mean = costs @ counts / n
+        variance = np.maximum(squares @ counts / n - mean * mean, 0.0)
+        if objective.kind == MEAN:
+            return np.asarray(mean)
+        if objective.kind == VARIANCE:
+            return np.asarray(mean + 0.5 * objective.k * 0.01 * variance)
+        return np.asarray(mean + objective.k * np.sqrt(variance))
+
+    return of
+
+
+def _shortfall(costs: F64, alpha: float) -> Callable[[F64], F64]:
+    n = costs.shape[1]
+    share = (1.0 - alpha) * n
+    kept = min(int(share + 12.0 * np.sqrt(share) + 50.0), n)  # a resample's tail ends within them
+    order = np.argsort(-costs, axis=1)[:, :kept]
+    worst = np.take_along_axis(costs, order, axis=1)
+
+    def of(counts: F64) -> F64:
+        before = np.cumsum(counts[order], axis=1)
+        taken = np.diff(np.minimum(before, share), axis=1, prepend=0.0)
+        return np.asarray((taken * worst).sum(axis=1) / share)
+
+    return of

@@ -1,0 +1,132 @@
+"""Tables of a contest and of a study, for the terminal and for pages."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from experiments.report.words import MISSING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Json = dict[str, Any]
+HEADS = (
+    "hedger", "number", "mean", "sd", "Y", "VaR 95", "CVaR 95", "VaR 99", "CVaR 99",
+)  # fmt: skip
+COST_HEADS = ("hedger", "trading", "funding", "penalty", "turnover", "margin calls", "liquidated")
+
+
+def figure(value: float | None, places: int = 1) -> str:
+    """Write a figure in % of the premium."""
+    if value is None or value != value:
+        return MISSING
+    text = f"{value:,.{places}f}"
+    return text.removeprefix("-") if float(text.replace(",", "")) == 0.0 else text
+
+
+def change(difference: Json, places: int = 2) -> str:
+    """Write a difference with its interval."""
+    value, low, high = (difference[key] for key in ("value", "low_95", "high_95"))
+    return f"{value:+.{places}f} ({low:+.{places}f} to {high:+.{places}f})"
+
+
+def contest_rows(summary: Json) -> list[list[str]]:
+    """Rows of the main table: statistics, then what sets a hedger apart from the best classical."""
+    rows = []
+    for name, it in summary["hedgers"].items():
+        found = it["statistics"]
+        keys = ("mean", "sd", "y", "var_95", "cvar_95", "var_99", "cvar_99")
+        against = (
+            "best classical" if name == summary["best"] else change(it["differences"]["objective"])
+        )
+        rows.append([it["title"], it["told"], *(figure(found[key]) for key in keys), against])
+    return rows
+
+
+def against(summary: Json) -> str:
+    """Head of the last column of the main table."""
+    return f"{summary['objective']} against the best"
+
+
+def cost_rows(summary: Json) -> list[list[str]]:
+    """Rows of the table of costs."""
+    rows = []
+    for it in summary["hedgers"].values():
+        found = it["statistics"]
+        rows.append([
+            it["title"], *(figure(found[key]) for key in ("trading", "funding", "penalty")),
+            figure(found["turnover"], 2), figure(found["margin_calls"], 2),
+            f"{100.0 * found['liquidated']:.2f}%",
+        ])  # fmt: skip
+    return rows
+
+
+def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for i, head in enumerate(heads):
+        table.add_column(head, justify="left" if i < left else "right", no_wrap=i != 3)
+    for row in rows:
+        table.add_row(*[Text(cell) for cell in row])
+    return table
+
+
+def of_contest(summary: Json) -> "Table":
+    """Return the table that the terminal shows."""
+    title = (
+        f"Cost in % of the premium over {summary['paths']:,} unseen paths; Y = mean + 1.5 sd; "
+        f"{summary['objective']} less that of the best classical hedge, paired 95% interval"
+    )
+    return _table(title, [*HEADS, against(summary)], contest_rows(summary), 2)
+
+
+STUDY_HEADS = (
+    "row", "delta", "Leland", "Whalley-Wilmott", "fixed band", "published", "trained", "Y",
+    "against best classical", "beats both",
+)  # fmt: skip
+
+
+def study_rows(summary: Json) -> list[list[str]]:
+    """Rows of a study: Y of the classical hedgers, of the published agent and of the policies.
+
+    Policies that differ by their seed alone share a line.
+    """
+    out = []
+    for row in summary["rows"].values():
+        y = row["classical"]
+        names = ("delta", "leland", "whalley_wilmott", "fixed_band")
+        published = f"{row['published']['y']:.1f}*" if row["published"] else MISSING
+        first = [row["title"], *(figure(y.get(key)) for key in names), published]
+        groups = by_label(row["learned"])
+        if not groups:
+            out.append([*first, "no model", "", "", ""])
+        for label, policies in groups.items():
+            worst = max(policies, key=lambda it: float(it["y"]))
+            low, high = (figure(end(it["y"] for it in policies)) for end in (min, max))
+            seeds = f"{label} x {len(policies)}" if len(policies) > 1 else label
+            won = sum(it["beats"] for it in policies)
+            out.append([
+                *first, seeds, low if low == high else f"{low} to {high}",
+                change(worst["difference"], 1), f"{won} of {len(policies)}",
+            ])  # fmt: skip
+            first = [""] * len(first)
+    return out
+
+
+def by_label(learned: Json) -> dict[str, list[Json]]:
+    """Group policies that differ by their seed alone."""
+    out: dict[str, list[Json]] = {}
+    for it in learned.values():
+        label = it["title"].partition("seed")[0].strip() or "trained"
+        out.setdefault(label, []).append(it)
+    return out
+
+
+def of_study(summary: Json) -> "Table":
+    """Return the table that the terminal shows."""
+    title = (
+        f"{summary['title']}. Y = mean + 1.5 sd in % of the premium, {summary['paths']:,} unseen "
+        "paths; of several seeds, the worst against the best classical hedge (* not on these paths)"
+    )
+    return _table(title, STUDY_HEADS, study_rows(summary), 1)

@@ -1,0 +1,238 @@
+"""The commands `experiments.train` and `experiments.evaluate`, up to the page."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_module
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from agents.hedgers.hedger import Hedger
+from agents.hedgers.learned import Learned
+from experiments.evaluate import evaluate, hedgers_of, write
+from experiments.hedging.play import Setting
+from experiments.hedging.rows import merged, rows_of
+from experiments.hedging.training import Algorithm
+from experiments.train import train
+from sim.errors import ConfigError, InputError
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+FEW = ["paths=400", "tuning_paths=200", "resamples=20", "progress=false"]
+CLASSICAL = ("delta", "leland", "whalley_wilmott", "fixed_band", "static")
+QUICK = ["algo.updates=4", "algo.batch=128", "algo.width=8", "algo.every=2", "paths=200",
+         "progress=false"]  # fmt: skip
+
+
+def names(group):
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@pytest.fixture
+def compose():
+    """Factory: a resolved configuration of a command."""
+
+    def build(command, *overrides):
+        with initialize_config_module("conf", version_base=None):
+            cfg = hydra_compose(command, list(overrides))
+        return OmegaConf.to_container(cfg, resolve=True)
+
+    return build
+
+
+@pytest.fixture
+def model(compose, tmp_path):
+    """Folder of a policy that was trained for a moment."""
+    pytest.importorskip("torch", reason="torch, which trains policies, is not installed")
+    (session,) = train(compose("train", *QUICK), tmp_path / "trained")
+    return session.folder
+
+
+# -- files of conf ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", names("hedger"))
+def test_a_file_of_hedgers_makes_one(name, compose):
+    if name == "learned":
+        with pytest.raises(Exception, match="no model at nowhere"):
+            instantiate({"_target_": "agents.hedgers.learned.Learned", "path": "nowhere"})
+        return
+    config = compose("evaluate", f"+hedger@hedgers.mine={name}")
+    made = instantiate(config["hedgers"]["mine"])
+    assert isinstance(made, Hedger)
+    assert made.title
+    with pytest.raises(Exception, match="colour"):
+        instantiate({**config["hedgers"]["mine"], "colour": "red"})
+
+
+@pytest.mark.parametrize("name", names("algo"))
+def test_a_file_of_algorithms_makes_one(name, compose):
+    described = compose("train", f"algo={name}")["algo"]
+    made = instantiate(described)
+    assert isinstance(made, Algorithm)
+    assert made.name == name
+    with pytest.raises(Exception, match="colour"):
+        instantiate({**described, "colour": "red"})
+
+
+@pytest.mark.parametrize("name", names("study"))
+def test_every_row_of_a_study_is_an_environment(name, compose):
+    rows = rows_of(compose("evaluate", f"study={name}"))
+    assert len({row.title for row in rows}) == len(rows) >= 2
+    for row in rows:
+        assert isinstance(Setting.made(row.env), Setting)
+
+
+def test_the_published_figures_are_those_of_the_vectors(compose):
+    path = CONF.parents[1] / "shared" / "vectors" / "hedging.json"
+    if not path.exists():
+        pytest.skip("../shared/vectors is not here")
+    known = json.loads(path.read_text())["cao_2021"]["gbm"]
+    rows = rows_of(compose("evaluate", "study=cao_2021"))
+    assert len(rows) == len(known) == 8
+    for row, entry in zip(rows, known, strict=True):
+        found, contract = entry["rerun"], row.env["terms"]["contract"]
+        assert contract["n_steps"] * contract["days_per_step"] == found["ttm_days"]
+        for ours, theirs in ((row.published, found["rl_ddpg"]), (row.delta, found["bs_delta"])):
+            assert ours == {"mean": theirs["mean"], "sd": theirs["sd"], "y": theirs["Y"]}
+
+
+# -- commands --------------------------------------------------------------------------------------
+
+
+def test_training_then_judging_ends_in_a_page(model, shell, tmp_path):
+    ended = shell("-m", "experiments.evaluate", f"model={model}", *FEW, "name=mine")
+    assert ended.code == 0, ended.err
+    report = Path(ended.out.splitlines()[-1])
+    assert report == tmp_path / "results" / "mine" / "report.html"
+    page = report.read_text()
+    for word in ("Whalley-Wilmott", "CVaR 99", "turnover", "Test path", "margin calls"):
+        assert word in page
+    summary = json.loads((report.parent / "summary.json").read_text())
+    assert summary["paths"] == 400
+    assert summary["best"] in ("fixed_band", "whalley_wilmott")
+    costs = pd.read_parquet(report.parent / "costs.parquet")
+    assert list(costs) == list(summary["hedgers"])
+    assert "learned" in costs
+    for name, it in summary["hedgers"].items():
+        assert it["statistics"]["mean"] == pytest.approx(100.0 * costs[name].mean())
+    assert summary["hedgers"]["learned"]["told"] == "pathwise, seed 0"
+
+
+def test_training_is_a_command_that_goes_on(shell, tmp_path):
+    pytest.importorskip("torch", reason="torch, which trains policies, is not installed")
+    ended = shell("-m", "experiments.train", *QUICK, "accumulated_cost=false")
+    assert ended.code == 0, ended.err
+    place = tmp_path / "results" / "cao_2021-pathwise-no_cost"
+    about = json.loads((place / "model" / "model.json").read_text())
+    assert about["environment"]["fields"] == ["moneyness", "time_left", "holding", "delta"]
+    before = (place / "training.json").read_text()
+    again = shell("-m", "experiments.train", *QUICK, "accumulated_cost=false")
+    assert again.code == 0, again.err
+    assert (place / "training.json").read_text() == before
+    refused = shell("-m", "experiments.train", *QUICK, "accumulated_cost=false", "seed=1")
+    assert refused.code == 2
+    assert "holds a training with other settings" in refused.err
+    assert "Traceback" not in refused.err
+
+
+def test_a_study_trains_and_judges_row_by_row(compose, tmp_path):
+    pytest.importorskip("torch", reason="torch, which trains policies, is not installed")
+    only = ["study=cao_2021", *(
+        f"study.rows.{row}=null" for row in compose("evaluate", "study=cao_2021")["study"]["rows"]
+        if row not in ("one_month_every_5_days", "one_month_every_3_days")
+    )]  # fmt: skip
+    sessions = train(compose("train", *QUICK, *only, "seeds=2"), tmp_path / "trained")
+    assert [it.folder.name for it in sessions] == ["seed_0", "seed_1"] * 2
+    config = compose("evaluate", *FEW, *only, f"models={tmp_path / 'trained'}")
+    contests = evaluate(config)
+    report = write(contests, config, tmp_path / "table", ["study=cao_2021"])
+    assert "one month, weekly" in report.read_text()
+    rows = json.loads((tmp_path / "table" / "summary.json").read_text())["rows"]
+    for row in rows.values():
+        assert set(row["learned"]) == {"seed_0", "seed_1"}
+        assert row["published"]["y"] > 0.0
+        for it in row["learned"].values():
+            beats = it["difference"]["high_95"] < 0.0 and it["y"] < row["published"]["y"]
+            assert it["beats"] == beats
+
+
+def test_a_study_without_models_shows_the_classical_hedges(compose, tmp_path):
+    only = [f"study.rows.{row}=null" for row in
+            list(compose("evaluate", "study=cao_2021")["study"]["rows"])[1:]]  # fmt: skip
+    config = compose("evaluate", "study=cao_2021", *FEW, *only)
+    report = write(evaluate(config), config, tmp_path, [])
+    assert "No trained policy was given" in report.read_text()
+    assert "not the same paths" in report.read_text()
+
+
+def test_policies_that_see_other_fields_face_the_same_paths(compose, tmp_path, model):
+    (blind,) = train(compose("train", *QUICK, "accumulated_cost=false"), tmp_path / "blind")
+    config = compose(
+        "evaluate",
+        *FEW,
+        f"+models.one={model}",
+        f"+models.two={blind.folder}",
+        "hedgers.leland=null",
+    )
+    contest = evaluate(config)[""]
+    assert list(contest.costs) == ["delta", "whalley_wilmott", "fixed_band", "static", "one", "two"]
+    alone = compose("evaluate", *FEW)
+    again = evaluate(alone)[""]
+    assert (contest.costs["delta"] == again.costs["delta"]).all()
+    assert np.isfinite(contest.final).all()
+    assert contest.final.shape == (400,)
+
+
+# -- bad input -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["paths=10"], "paths must be a whole number of at least 200, got 10"),
+        (["+colour=red"], "unknown parameter colour"),
+        ([f"hedgers.{name}=null" for name in CLASSICAL], "hedgers must keep a classical hedger"),
+        (["model=nowhere"], "no model at nowhere"),
+        (["study=cao_2021", "model=x"], "give models=DIR"),
+        (["models=folder"], "models must map names to folders"),
+        (["study=cao_2021", "+study.rows.one_month_daily.color=red"], "got color"),
+    ],
+)
+def test_bad_input_to_evaluate_is_one_sentence(overrides, said, compose):
+    with pytest.raises((ConfigError, InputError), match=said):
+        evaluate(compose("evaluate", *FEW, *overrides))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["seeds=0"], "seeds must be a whole number of at least 1, got 0"),
+        (["algo.updates=-1"], "updates must be a whole number"),
+        (["env.terms.life.collateral=1.0"], "collateral"),
+        (["algo=ppo", "algo.algorithm=dqn"], "algorithm must be one of ppo"),
+    ],
+)
+def test_bad_input_to_train_is_one_sentence(overrides, said, compose, tmp_path):
+    with pytest.raises(Exception, match=said):
+        train(compose("train", *overrides), tmp_path)
+
+
+def test_a_model_may_not_take_the_name_of_a_hedger(compose, model):
+    config = compose("evaluate", *FEW, f"+models.delta={model}")
+    with pytest.raises(ConfigError, match=r"models\.delta has the name of another hedger"):
+        hedgers_of(config, rows_of(config)[0])
+
+
+def test_a_description_is_changed_key_by_key():
+    base = {"a": {"_target_": "x", "b": 1, "c": 2}, "d": 3}
+    assert merged(base, {"a": {"b": 5}}) == {"a": {"_target_": "x", "b": 5, "c": 2}, "d": 3}
+    assert merged(base, {"a": {"_target_": "y"}})["a"] == {"_target_": "y"}
+    assert base["a"]["b"] == 1
+
+
+def test_a_learned_hedger_is_made_from_a_folder(model):
+    assert Learned(path=str(model / "model")).told == "pathwise, seed 0"
