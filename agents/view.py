@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 OVERBID = 1.1  # least bid over what the last block cleared at
 HOPELESS = 0.8  # a gas cap under this share of the last clearing price does not get in
+WRONG_ORACLE = 10.0  # a return of so many times the bonus comes from a wrong price
 LISTED = 200  # liquidatable positions that agents look at per block and world
 
 
@@ -112,7 +113,10 @@ class View:
         bonus = market.largest_bonus()
         price = OVERBID * np.maximum(self.base_fee, self.clearing)
         gas_usd = self._least_gas * price * 1e-9 * self.market_price[:, self.gas_asset]
-        floor = (gas_usd + self._least_profit) / max(bonus, 1e-9)
+        worth = self.market_price / self.oracle_price
+        found = (1.0 + bonus) * worth.max(axis=1) - worth.min(axis=1)
+        best = np.where(found > WRONG_ORACLE * bonus, found, bonus)  # as calls.largest_return
+        floor = (gas_usd + self._least_profit) / np.maximum(best, 1e-9)
         floor[self._highest_cap < HOPELESS * self.clearing] = np.inf
         return market.opportunities(floor, LISTED)
 

@@ -1,6 +1,7 @@
 """How a command ends: results on standard output, one sentence on standard error, an exit code."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
@@ -40,6 +41,11 @@ def sentence(error: BaseException) -> str:
         if isinstance(cause, MissingConfigException) and cause.options is not None:
             group, _, name = (cause.missing_cfg_file or "").rpartition("/")
             return f"unknown {group} {name}: choose one of {', '.join(cause.options)}"
+        missing = re.match(r"You must specify '(\w+)'", str(cause))
+        if missing:
+            options = [line.strip() for line in str(cause).splitlines()[2:] if line.strip()]
+            group = missing[1]
+            return f"{group} must be given, as {group}=NAME: choose one of {', '.join(options)}"
         if isinstance(cause, OverrideParseException):
             return (
                 f"the argument {cause.override!r} cannot be read: write it as key=value, within "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments.build import check, without_unused
 from experiments.cli import expected, sentence
 from sim.errors import FaultlineError
 from sim.metrics import tail
@@ -54,6 +55,7 @@ def run_designs(
     seed: int,
     worlds: int,
     chunk: int | None = None,
+    needed: str | None = None,
 ) -> dict[str, Run]:
     """Run every design on the worlds 0, ..., worlds - 1 of the same seed.
 
@@ -71,12 +73,21 @@ def run_designs(
         Common to all designs.
     chunk : int, optional
         Worlds per task; chosen by memory and workers when left out.
+    needed : str, optional
+        The design without which the others mean nothing: its problem is raised.
 
     Returns
     -------
     dict of str to Run
         In the order of `designs`.
+
+    Raises
+    ------
+    ConfigError, InputError
+        What keeps the needed design from running, before anything else is run.
     """
+    if needed is not None and needed in designs:
+        check(_results(designs[needed]), seed)
     runs = {}
     for place, (name, config) in enumerate(designs.items(), 1):
         print(f"{name} ({place} of {len(designs)})", file=sys.stderr, flush=True)
@@ -86,6 +97,13 @@ def run_designs(
             runs[name] = Run(name, problem=sentence(error))
             print(f"error: {name}: {runs[name].problem}", file=sys.stderr)
     return runs
+
+
+def _results(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a configuration that rows depend on."""
+    from experiments.stress import relevant
+
+    return without_unused(relevant(config))
 
 
 def _run(
@@ -98,12 +116,12 @@ def _run(
     worlds: int,
     chunk: int | None,
 ) -> Run:
-    from experiments.build import without_unused
     from experiments.ensemble import plan, run, run_digest
     from experiments.store import Store
-    from experiments.stress import chunk_of, relevant
+    from experiments.stress import chunk_of
 
-    results = without_unused(relevant(config))
+    results = _results(config)
+    check(results, seed)
     digest = run_digest(function, results, seed)
     store = Store(folder / f"{name}-{worlds}-{digest}", about=dict(config))
     size = chunk_of(results | {"chunk": chunk}, worlds, engine.n_workers)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agents.strategic.trader import gas_bid
-from agents.view import HOPELESS, OVERBID, PoolBoard
+from agents.view import HOPELESS, OVERBID, WRONG_ORACLE, PoolBoard
 from sim.actions import Verb
 from sim.amm.constant_product import amount_in, amount_out, profit_maximising_input
 from sim.kernel import F64, I64, U64, Rows, inlined, kernel
@@ -92,6 +92,22 @@ def choose_amount(offer: Offer, best_collateral: float, capital: float) -> float
 
 
 @inlined
+def largest_return(sight: Sight, bonus: float, w: int) -> float:
+    """Profit per dollar of debt, as the oracle counts it, that no call can exceed.
+
+    That is about the bonus while the oracle is about right. Where it is off by many times the
+    bonus, a dollar of debt may seize collateral worth hundreds.
+    """
+    dearest, cheapest = 0.0, np.inf
+    for a in range(sight.market.shape[1]):
+        if sight.oracle[w, a] > 0.0:
+            worth = sight.market[w, a] / sight.oracle[w, a]
+            dearest, cheapest = max(dearest, worth), min(cheapest, worth)
+    found = (1.0 + bonus) * dearest - cheapest
+    return found if found > WRONG_ORACLE * bonus else bonus
+
+
+@inlined
 def least_debt_usd(sight: Sight, terms: Terms, w: int) -> float:
     """USD of debt under which no call can pay.
 
@@ -102,7 +118,7 @@ def least_debt_usd(sight: Sight, terms: Terms, w: int) -> float:
         return np.inf
     price = min(OVERBID * max(clearing, base_fee), terms.gas_cap)
     gas_usd = terms.gas * price * 1e-9 * sight.market[w, terms.gas_asset]
-    return float((terms.min_profit_usd + gas_usd) / terms.largest_bonus)
+    return float((terms.min_profit_usd + gas_usd) / largest_return(sight, terms.largest_bonus, w))
 
 
 @inlined

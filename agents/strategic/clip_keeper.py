@@ -101,5 +101,5 @@ class ClipKeeper(Keeper):
         unsafe, unsafe_starts = self.market.unsafe()
         return decide_clip(
             self.market.state, unsafe, unsafe_starts, numbers, prices, starts, sight, terms,
-            terms._replace(gas=self.gas_start), self.margin, self.max_buy_usd, self.starts, rows,
+            self.starting(terms), self.margin, self.max_buy_usd, self.starts, rows,
         )  # fmt: skip

@@ -149,6 +149,6 @@ class FlipKeeper(Keeper):
         unsafe, unsafe_starts = self.market.unsafe()
         return decide_flip(
             self.market.state, unsafe, unsafe_starts, numbers, starts, sight, terms,
-            terms._replace(gas=self.gas_start), self.margin, self.style == "least", self.starts,
+            self.starting(terms), self.margin, self.style == "least", self.starts,
             self.market.now, rows,
         )  # fmt: skip

@@ -66,29 +66,32 @@ def start_auctions(
     """Write the rows that put up unsafe vaults worth the gas, from the n-th; return the next.
 
     What a keeper hopes for is its margin on the lot that the row puts up, and the reward for
-    starting (Clip). In Flip a vault takes one row per lot.
+    starting (Clip). In Flip a vault takes one row per lot; in Clip no more is put up than the hole
+    has room for: further rows would fail.
     """
     system, sent = state.system[w], 0
     price = sight.market[w, state.assets[0]]
+    room = min(system["hole"], system["total_hole"]) - system["dirt"]
     for k in range(starts[w], starts[w + 1]):
-        if sent == terms.max_positions:
+        if sent == terms.max_positions or not room > 0.0:
             break
         p = ids[k]
         if not attends(sight, terms, w, p):
             continue
-        left = state.urns[w, p]["ink"]
-        reward, lump = 0.0, left
-        if flip:
-            lump = system["lump"]
-        else:
-            tab = state.urns[w, p]["art"] * system["rate"] * (1.0 + system["penalty"])
-            reward = system["tip"] + tab * system["chip"]
+        urn = state.urns[w, p]
+        tab = urn["art"] * system["rate"] * (1.0 + system["penalty"])
+        left, part, reward = urn["ink"], 1.0, 0.0
+        lump = system["lump"] if flip else left
+        if not flip:
+            part = min(1.0, room / tab)
+            reward = system["tip"] + part * tab * system["chip"]
         while left > 0.0 and sent < terms.max_positions:
-            hoped = reward + min(left, lump) * price * margin
+            hoped = reward + min(left, lump) * part * price * margin
             bid = profitable_bid(sight, terms, w, hoped)
             if bid < 0.0:
                 break
             write_row(rows[n], terms, w, LIQUIDATE, bid, sight.base_fee[w], p, np.inf)
+            room -= part * tab * min(lump / urn["ink"], 1.0)
             n += 1
             sent += 1
             left -= lump
@@ -169,6 +172,13 @@ class Keeper(Trader):
         )  # fmt: skip
         n = self.write_rows(sight, terms, self.buffer.room(3 * view.n_worlds * self.max_rows))
         return self.rows_and_exits(n, view)
+
+    def starting(self, terms: Terms) -> Terms:
+        """Terms of starting an auction, which is worth its gas but no race.
+
+        Whoever starts it, all may buy; a share of the lot's margin bid for the place would be lost.
+        """
+        return terms._replace(gas=self.gas_start, bid_share=0.0)
 
     @abstractmethod
     def write_rows(self, sight: Sight, terms: Terms, rows: Rows) -> int:

@@ -16,7 +16,8 @@ from agents.view import View
 from sim.actions import Verb
 from sim.errors import ConfigError
 from sim.kernel import F64, Rows, inlined, kernel
-from sim.lending.crvusd import CrvUsdMarket, LoanState, debt_of, health
+from sim.lending.crvusd import CrvUsdMarket, debt_of, health
+from sim.lending.crvusd_state import LoanState
 from sim.lending.llamma import BandState, band_top, limited_oracle, user_holdings, value_bands
 from sim.quotes import Market, Quotes, proceeds_of
 from sim.streams import stream_key

@@ -13,6 +13,7 @@ from experiments.bench import (
     crowd,
     hedging,
     lending,
+    options,
     paths,
 )
 
@@ -25,6 +26,7 @@ PARTS = {
     **paths.PARTS,
     **hedging.PARTS,
     **conservation.PARTS,
+    **options.PARTS,
 }
 LONG = ("full", "conservation")  # minutes
 

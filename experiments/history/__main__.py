@@ -12,6 +12,8 @@ from omegaconf import DictConfig
 
 from experiments.cli import guarded, hydra_command, in_order
 
+WIDTH = 140  # of the tables where no terminal says its own
+
 
 def run(cfg: DictConfig) -> None:
     """Run the event that a composed configuration describes."""
@@ -19,7 +21,7 @@ def run(cfg: DictConfig) -> None:
 
     from experiments.build import part
     from experiments.history.event import Event
-    from experiments.history.study import console_table, replay
+    from experiments.history.study import console_tables, replay
     from experiments.stress import resolved
     from sim.errors import ConfigError
 
@@ -35,7 +37,11 @@ def run(cfg: DictConfig) -> None:
     }
     with part(config, "engine") as engine:
         report, summary = replay(event, name, config, variants, command, engine)
-    Console().print(console_table(summary))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
+    for table in console_tables(summary):
+        console.print(table)
     print(report)
 
 

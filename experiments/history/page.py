@@ -86,41 +86,46 @@ _METHOD = (
 
 
 def headline(summary: Json) -> str:
-    """Say which judged figures the median world reproduces, and which it does not."""
-    judged = [f for f in summary["figures"].values() if f["bar"]]
-    said = []
-    for figure in judged:
-        unit, it = figure["unit"], figure["simulated"]
-        if it is None or figure["documented"] is None:
-            said.append(f"{figure['title']}: not judged")
-            continue
-        ratio = f" ({number(figure['ratio']['value'])} times)" if figure["ratio"] else ""
-        said.append(
-            f"{figure['title']}: {shown(it['median'], unit)} in the median world, documented "
-            f"{shown(figure['documented'], unit)}{ratio}"
-        )
-    if not said:
+    """Say how many judged figures the median world reproduces, and what closes the gaps."""
+    judged = {column: f for column, f in summary["figures"].items() if f["bar"]}
+    if not judged:
         return "No figure of this event is judged."
-    hits = sum(f["verdict"] == "yes" for f in judged)
-    verdict = f"{hits} of {len(judged)} within a factor of {FACTOR:g}"
-    return ". ".join([*said, verdict, *_closed(summary)]) + "."
+    missed = {column: f for column, f in judged.items() if f["verdict"] != "yes"}
+    first = next(iter(judged))
+    told = {first: judged[first], **missed}
+    said = [_compared(figure) for figure in told.values()]
+    hits = f"{len(judged) - len(missed)} of {plural(len(judged), 'judged figure')}"
+    said.append(f"{hits} within a factor of {FACTOR:g}")
+    said = [sentence[:1].upper() + sentence[1:] for sentence in said]
+    return ". ".join([*said, *_closed(summary, missed)]) + "."
 
 
-def _closed(summary: Json) -> list[str]:
-    """Say which changed fact brings a figure that is missed back within the factor."""
-    said = []
-    for column, figure in summary["figures"].items():
-        if figure["verdict"] != "no":
-            continue
-        closing = [
-            f"{a['title']} ({number(a['effects'][column]['ratio'])} times)"
-            for a in summary["ablations"].values()
-            if "effects" in a and a["effects"][column]["verdict"] == "yes"
-        ]
-        if closing:
-            said.append(f"What brings {figure['title']} within it: {'; '.join(closing)}")
-        elif summary["ablations"]:
-            said.append(f"No ablation brings {figure['title']} within it")
+def _compared(figure: Json) -> str:
+    unit, it = figure["unit"], figure["simulated"]
+    if it is None or figure["documented"] is None:
+        return f"{figure['title']}: not judged"
+    ratio = f" ({number(figure['ratio']['value'])} times)" if figure["ratio"] else ""
+    return (
+        f"{figure['title']}: {shown(it['median'], unit)} in the median world, documented "
+        f"{shown(figure['documented'], unit)}{ratio}"
+    )
+
+
+def _closed(summary: Json, missed: Json) -> list[str]:
+    """Say which changed fact brings figures that are missed back within the factor."""
+    said, left = [], set(missed)
+    for ablation in summary["ablations"].values():
+        effects = ablation.get("effects", {})
+        closed = [c for c in missed if effects and effects[c]["verdict"] == "yes"]
+        if closed:
+            left -= set(closed)
+            names = ", ".join(
+                f"{missed[c]['title']} ({number(effects[c]['ratio'])} times)" for c in closed
+            )
+            said.append(f"With {ablation['title']}, within it: {names}")
+    if left and summary["ablations"]:
+        names = ", ".join(missed[c]["title"] for c in missed if c in left)
+        said.append(f"No ablation brings within it: {names}")
     return said
 
 
@@ -200,8 +205,8 @@ def effects(summary: Json) -> list[Chart]:
             for a in ran.values()
             if a["effects"][column]["difference"]["low_95"] is not None
         ]
-        if not rows:
-            continue
+        if not any(it["low_95"] or it["high_95"] for _, it in rows):
+            continue  # no ablation moves it
         low, mid, high = ([row[1][key] for row in rows] for key in ("low_95", "value", "high_95"))
         colors = [
             charts.TEAL if b < 0.0 else charts.RED if a > 0.0 else charts.GREY

@@ -59,7 +59,7 @@ def replay(
     folder = Path(str(config["out"])).expanduser() / f"history-{name}"
     runs = run_designs(
         FUNCTION, {key: bare(design) for key, design in designs.items()}, folder, engine,
-        seed=seed, worlds=worlds, chunk=config["chunk"],
+        seed=seed, worlds=worlds, chunk=config["chunk"], needed=BASE,
     )  # fmt: skip
     base = runs[BASE]
     if base.worlds is None or base.store is None:
@@ -176,37 +176,52 @@ def shown(value: float | None, unit: str) -> str:
     return f"{number(value / scale)}{letter}{unit}".strip()
 
 
-def console_table(summary: Json) -> "Table":
-    """Return the table that the terminal shows: a row per figure, then one per ablation."""
-    from rich.table import Table
-    from rich.text import Text
+def console_tables(summary: Json) -> "list[Table]":
+    """Return what the terminal shows: a table of figures, and one of ablations where there are."""
+    tables = [_figure_table(summary)]
+    return tables + ([_ablation_table(summary)] if summary["ablations"] else [])
 
+
+def _table(title: str, heads: Sequence[str]) -> "Table":
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for head in heads:
+        table.add_column(head, justify="right" if head else "left")
+    return table
+
+
+def _figure_table(summary: Json) -> "Table":
     from experiments.report.words import number
 
-    table = Table(
-        title=f"{summary['event']}: {summary['worlds']:,} worlds", title_justify="left",
-        header_style="bold",
-    )  # fmt: skip
-    for head in ("", "documented", "median world", "5 to 95% of worlds", "ratio", "within 1.5"):
-        table.add_column(head, justify="left" if not head else "right")
+    table = _table(
+        f"{summary['event']}: {summary['worlds']:,} worlds",
+        ("", "documented", "median world", "5 to 95% of worlds", "ratio", f"within {FACTOR:g}"),
+    )
     for figure in summary["figures"].values():
         it, ratio, unit = figure["simulated"], figure["ratio"], figure["unit"]
-        cells = [figure["title"], shown(figure["documented"], unit)]
-        cells.append(shown(it["median"], unit) if it else "n/a")
-        cells.append(f"{shown(it['p05'], unit)} to {shown(it['p95'], unit)}" if it else "")
-        cells += [number(ratio["value"]) if ratio else "", figure["verdict"]]
-        table.add_row(*[Text(cell) for cell in cells])
+        table.add_row(
+            figure["title"], shown(figure["documented"], unit),
+            shown(it["median"], unit) if it else "n/a",
+            f"{shown(it['p05'], unit)} to {shown(it['p95'], unit)}" if it else "",
+            number(ratio["value"]) if ratio else "", figure["verdict"],
+        )  # fmt: skip
+    return table
+
+
+def _ablation_table(summary: Json) -> "Table":
+    judged = {column: f for column, f in summary["figures"].items() if f["bar"]}
+    heads = [f"{figure['title']}, median (mean difference)" for figure in judged.values()]
+    table = _table("One fact changed at a time", ("", *heads))
     for ablation in summary["ablations"].values():
-        table.add_section()
-        if "problem" in ablation:
-            table.add_row(Text(ablation["title"]), Text("failed"))
-            continue
-        for column, effect in ablation["effects"].items():
-            figure = summary["figures"][column]
-            change = effect["difference"]
-            unit = figure["unit"]
-            low, high = shown(change["low_95"], unit), shown(change["high_95"], unit)
-            cells = [f"{ablation['title']}: {figure['title']}", ""]
-            cells += [shown(effect["median"], unit), f"mean difference {low} to {high}"]
-            table.add_row(*[Text(cell) for cell in cells])
+        cells = [ablation["title"]]
+        for column, figure in judged.items():
+            if "problem" in ablation:
+                cells.append("failed")
+                continue
+            effect, unit = ablation["effects"][column], figure["unit"]
+            change = effect["difference"]["value"]
+            sign = "+" if change is not None and change > 0.0 else ""
+            cells.append(f"{shown(effect['median'], unit)} ({sign}{shown(change, unit)})")
+        table.add_row(*cells)
     return table

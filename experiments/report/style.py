@@ -54,7 +54,7 @@ tbody th{font-weight:400}
 td:last-child,th:last-child{padding-right:4px}
 td.left,th.left{text-align:left}
 .prose td,.prose th{text-align:left;white-space:normal;overflow-wrap:anywhere}
-.prose thead th{overflow-wrap:normal}
+.prose thead th,.facts tbody th{overflow-wrap:normal}
 details{border:1px solid var(--rule);border-radius:8px;margin:12px 0;padding:0 16px}
 summary{cursor:pointer;padding:11px 0;font-weight:600}
 details[open]{padding-bottom:10px}

@@ -426,6 +426,13 @@ class ConcentratedPool(Venue):
         """Execute rows; see the class for the verbs."""
         execute(self.state, self.world.ledger.balances, rows, order, starts, ends)
 
+    def mid_price(self, asset: int, quote: int) -> F64:
+        """Price of an asset in the other one, before fees, shape (world,)."""
+        falls = self.state.assets[0] == asset
+        assert self.state.assets[1 if falls else 0] == quote
+        mid: F64 = np.power(self.state.root, 2.0 if falls else -2.0)
+        return mid
+
     def claims(self) -> F64:
         """Whole tokens owed to positions, fees included."""
         owed_here = np.zeros((self.world.n_worlds, len(self.world.assets)))

@@ -447,6 +447,13 @@ class ConstantProductPool(Venue):
         """Execute rows; see the class for the verbs."""
         execute(self.state, self.world.ledger.balances, rows, order, starts, ends)
 
+    def mid_price(self, asset: int, quote: int) -> F64:
+        """Price of an asset in the other one, before fees, shape (world,)."""
+        side = 0 if self.state.assets[0] == asset else 1
+        assert self.state.assets[1 - side] == quote
+        mid: F64 = self.state.reserves[:, 1 - side] / self.state.reserves[:, side]
+        return mid
+
     def bundle_holds(self, worlds: I64) -> Bool:
         """Whether no flash swap waits for its payment."""
         return np.asarray((self.state.flash[worlds] == 0.0).all(axis=1))

@@ -127,6 +127,23 @@ def virtual_price(state: StableSwapState, w: int) -> float:
 
 
 @kernel
+def mid_prices(state: StableSwapState, i: int, j: int, prices: F64) -> None:
+    """Price of coin i in coin j before fees (`get_p`), by world: the slope of the invariant.
+
+    Moving x_i changes it in proportion to A n + K / x_i, with K = D^(n+1) / (n^n P).
+    """
+    n = state.x.shape[0]
+    for w in range(prices.shape[0]):
+        d = load(state, w)
+        level = d
+        for k in range(n):
+            level *= d / (state.x[k] * n)
+        leverage = state.amplification[w] * n
+        slope = (leverage + level / state.x[i]) / (leverage + level / state.x[j])
+        prices[w] = slope * state.rates[i] / state.rates[j]
+
+
+@kernel
 def unbalanced(state: StableSwapState, w: int, fees: F64) -> float:
     """Relative change of the shares when the balances change by `change` (worth, scratch).
 
@@ -444,6 +461,12 @@ class StableSwapPool(Venue):
     def execute(self, rows: Rows, order: I64, starts: I64, ends: I64) -> None:
         """Execute rows; see the class for the verbs."""
         execute(self.state, self.world.ledger.balances, rows, order, starts, ends)
+
+    def mid_price(self, asset: int, quote: int) -> F64:
+        """Price of a coin in another one, before fees, shape (world,)."""
+        prices = np.empty(self.world.n_worlds)
+        mid_prices(self.state, coin(self.state, asset), coin(self.state, quote), prices)
+        return prices
 
     def claims(self) -> F64:
         """Whole tokens owed to liquidity providers and to the protocol."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from sim.lending.comet import (
     price_calls,
     refresh,
 )
+from sim.lending.loans import Unsettled
 from sim.lending.market import LendingMarket
 from sim.lending.opportunities import Opportunities
 from sim.lending.positions import restated
@@ -39,6 +41,7 @@ class CometMarket(LendingMarket):
     params : CometParams
     """
 
+    params: CometParams
     RESULTS: ClassVar[dict[int, tuple[str, ...]]] = {
         **LendingMarket.RESULTS,
         int(Verb.ABSORB): ("base_paid", "base_credited", "seized_usd", "bad_debt_usd"),
@@ -80,6 +83,13 @@ class CometMarket(LendingMarket):
             "borrow_cap": math.inf,
         }  # fmt: skip
         return terms
+
+    def params_at(self, asset: str, ltv: float) -> CometParams:
+        """Terms with another liquidation collateral factor of one collateral."""
+        one = self.params.collaterals[asset]
+        factor = min(one.borrow_factor, ltv)
+        terms = replace(one, liquidation_collateral_factor=ltv, borrow_factor=factor)
+        return replace(self.params, collaterals={**self.params.collaterals, asset: terms})
 
     def market_terms(self) -> Mapping[str, float]:
         """No terms but those of `CometTerms`."""
@@ -160,3 +170,29 @@ class CometMarket(LendingMarket):
     def reserves(self) -> F64:
         """Tell what base tokens belong to the protocol, signed, shape (world,)."""
         return np.asarray(self.state.reserves["surplus"][:, self.base].copy())
+
+    def _balance_usd(self, prices: F64) -> F64:
+        """Sum what liquidations left the protocol, booked bad debt not taken off, (world,).
+
+        Reserves and absorbed collateral that is not sold, less interest. Before
+        the first absorption there is neither.
+        """
+        reserves = self.state.reserves
+        total = self.bad_debt_usd()
+        for a in range(len(self.world.assets)):
+            own = reserves["surplus"][:, a] - reserves["reserve_income"][:, a]
+            total += own * prices[:, a]
+        return total
+
+    def income_usd(self, prices: F64) -> F64:
+        """Tell what the protocol gained by absorbing and selling, shape (world,)."""
+        return np.maximum(self._balance_usd(prices), 0.0)
+
+    def unsettled(self, prices: F64) -> Unsettled:
+        """Absorbed collateral that is not sold; what it lost since is a shortfall."""
+        held: F64 = np.zeros(self.world.n_worlds)
+        for asset in self.params.collaterals:
+            a = self.world.asset_index(asset)
+            held += self.state.reserves["surplus"][:, a] * prices[:, a]
+        number = np.asarray(held > 0.0, np.float64)
+        return Unsettled(number, held, np.maximum(-self._balance_usd(prices), 0.0))

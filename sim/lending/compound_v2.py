@@ -12,7 +12,7 @@ not entered as collateral, and flash loans, which it does not have.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from sim.actions import Reject, Verb
@@ -305,6 +305,7 @@ class CompoundV2Market(LendingMarket):
     params : CompoundV2Params
     """
 
+    params: CompoundV2Params
     COLUMNS: ClassVar[dict[str, tuple[str, ...]]] = {
         "collateral_factor": ("ltv", "liquidation_threshold"),
         "multiplier": ("slope_1",),
@@ -342,6 +343,11 @@ class CompoundV2Market(LendingMarket):
             }
             for asset, reserve in self.params.reserves.items()
         }
+
+    def params_at(self, asset: str, ltv: float) -> CompoundV2Params:
+        """Terms with another collateral factor."""
+        terms = replace(self.params.reserves[asset], collateral_factor=ltv)
+        return replace(self.params, reserves={**self.params.reserves, asset: terms})
 
     def market_terms(self) -> Mapping[str, float]:
         """Terms of the whole market."""

@@ -15,18 +15,18 @@ vyper 0.3.10.)
 """
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from sim.actions import Reject, Verb
 from sim.errors import ConfigError
-from sim.kernel import F64, I32, I64, Rows, i64, kernel
+from sim.kernel import F64, I64, Rows, i64, kernel
+from sim.lending.crvusd_state import CrvUsdParams, LoanState
 from sim.lending.llamma import (
     DEAD_SHARES,
     IN,
-    MOST_BANDS,
     OUT,
     SKIPPED_BANDS,
     BandState,
@@ -42,10 +42,9 @@ from sim.lending.llamma import (
     value_bands,
     withdraw,
 )
+from sim.lending.loans import Loans, LoanVenue
 from sim.lending.vaults import VaultBook
 from sim.state import Arena
-from sim.terms import check_range, require
-from sim.venue import Venue
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -72,59 +71,6 @@ YEAR = 365.0 * 86400.0
 WEI = 1e-18
 BELOW, BANDS = 512, 1536  # bands of the grid under band 0, and in all
 NONE = -1
-
-
-# Params
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CrvUsdParams:
-    """Terms of a market; defaults are those of crvUSD's WETH market of 2023.
-
-    (Controller 0xA920De414eA4Ab66b97dA1bFE9e6EcA7d4219635, its AMM, A 100, fee 0.6%; discounts 9%
-    and 6%; debt ceiling 200 M.)
-    """
-
-    collateral: str = "WETH"
-    stable: str = "crvUSD"
-    amplification: float = 100.0  # A: a band is 1 / A wide
-    fee: float = 0.006  # least fee of the AMM, fraction of the amount in
-    loan_discount: float = 0.09  # off the worth of the bands, for what may be borrowed
-    liquidation_discount: float = 0.06  # off it, for health
-    rate: float = 0.05  # interest per year, not compounded within a block
-    n_bands: int = 10  # of each loan, 4 to 50
-    debt_ceiling: float = 2e8  # stable tokens
-
-    def __post_init__(self) -> None:
-        require(
-            self.collateral != self.stable,
-            f"collateral and stable must differ, got {self.collateral} twice; name two assets",
-        )
-        check_range("amplification", self.amplification, 2.0, 10_000.0)
-        check_range("fee", self.fee, 0.0, 0.5)
-        check_range("liquidation_discount", self.liquidation_discount, 0.0, 0.5)
-        check_range("loan_discount", self.loan_discount, self.liquidation_discount, 0.9)
-        check_range("rate", self.rate, 0.0, 10.0)
-        check_range("n_bands", self.n_bands, 4, MOST_BANDS)
-        check_range("debt_ceiling", self.debt_ceiling, 0.0, open_low=True)
-
-
-# State
-
-
-class LoanState(NamedTuple):
-    """Arrays of the loans of one market in all worlds, beside the AMM's."""
-
-    loan: F64  # (world, position) debt over the growth of interest when it was last changed
-    idle: F64  # (world, position) collateral beside the bands, of positions without debt
-    treasury: F64  # (world,) stable tokens that may still be lent
-    health: F64  # (world, position) scratch of the views
-    owner: I32  # (position,) ledger account
-    assets: I64  # (2,) collateral and stable token
-    loan_discount: float
-    liquidation_discount: float
-    n_bands: int  # of each loan
-    account: int  # custody account
 
 
 # Kernels
@@ -452,6 +398,17 @@ def fill_health(bands: BandState, loans: LoanState, discount: float) -> None:
 
 
 @kernel
+def fill_loans(bands: BandState, loans: LoanState, market: F64, holds: F64, owes: F64) -> None:
+    """Write what positions have in their bands and beside them, and owe, USD (world, position)."""
+    for w in range(holds.shape[0]):
+        gem, stable = market[w, loans.assets[0]], market[w, loans.assets[1]]
+        for p in range(holds.shape[1]):
+            x, y = user_holdings(bands, w, p)
+            holds[w, p] = x * stable + (y + loans.idle[w, p]) * gem
+            owes[w, p] = debt_of(bands, loans, w, p) * stable
+
+
+@kernel
 def open_loans(bands: BandState, loans: LoanState, collateral: F64, debt: F64) -> int:
     """Open the initial loans in every world; return the first that is not supported, or -1."""
     for w in range(loans.loan.shape[0]):
@@ -471,7 +428,7 @@ def open_loans(bands: BandState, loans: LoanState, collateral: F64, debt: F64) -
 # Facade
 
 
-class CrvUsdMarket(Venue):
+class CrvUsdMarket(LoanVenue):
     """Loans of one collateral and the AMM that holds it.
 
     Verbs on one's position (`target` its index): SUPPLY and WITHDRAW (asset the collateral), BORROW
@@ -486,6 +443,7 @@ class CrvUsdMarket(Venue):
         Fields of `CrvUsdParams`.
     """
 
+    params: CrvUsdParams
     RESULTS: ClassVar[dict[int, tuple[str, ...]]] = {
         SUPPLY: ("supplied",),
         WITHDRAW: ("withdrawn",),
@@ -507,6 +465,29 @@ class CrvUsdMarket(Venue):
     def add_positions(self, account: int | str, collateral: F64, debt: F64) -> range:
         """Add positions of one owner to the initial book; see `VaultBook.add`."""
         return self._book.add(account, collateral, debt)
+
+    def pair(self) -> tuple[str, str]:
+        """Collateral and stable token."""
+        return self.params.collateral, self.params.stable
+
+    def liquidation_ltv(self, asset: str) -> float:
+        """Loan-to-value at which the price enters the loan's bands: soft liquidation begins.
+
+        At the top of the range, where a new loan may lie up to one band higher.
+        """
+        return self.params.soft_ltv if asset == self.params.collateral else 0.0
+
+    def params_at(self, asset: str, ltv: float) -> CrvUsdParams:
+        """Terms with the discount at which bands begin at `ltv`.
+
+        The liquidation discount stays, but no nearer to it than it is.
+        """
+        del asset
+        params = self.params
+        loan = 1.0 - ltv * (1.0 - params.loan_discount) / params.soft_ltv
+        gap = params.loan_discount - params.liquidation_discount
+        hard = min(params.liquidation_discount, loan - gap)
+        return replace(params, loan_discount=loan, liquidation_discount=hard)
 
     def bind(self, world: "World") -> None:
         """Resolve the assets, open the initial loans and endow custody."""
@@ -575,6 +556,28 @@ class CrvUsdMarket(Venue):
         self.look()
         fill_health(self.bands, self.state, self.params.liquidation_discount)
         return self.state.health
+
+    def loans(self, prices: F64) -> Loans:
+        """Bands and idle collateral of all positions, sold or not, and their debts."""
+        holds, owes = np.zeros((2, *self.state.loan.shape))
+        fill_loans(self.bands, self.state, prices, holds, owes)
+        return Loans(holds, owes)
+
+    def backlog(self) -> tuple[F64, F64]:
+        """Debt with health under zero, and what its bands do not cover, USD (world,)."""
+        waits = self.health() < 0.0
+        holds, owes = self.loans(self.world.market_price)
+        shortfall = np.maximum(owes - holds, 0.0) * waits
+        return (owes * waits).sum(axis=1), shortfall.sum(axis=1)
+
+    def bad_debt_usd(self) -> F64:
+        """None: debt is never written off, shape (world,)."""
+        return np.zeros(self.world.n_worlds)
+
+    def income_usd(self, prices: F64) -> F64:
+        """None: what the bands charge belongs to those in them, shape (world,)."""
+        del prices
+        return np.zeros(self.world.n_worlds)
 
     def debts(self) -> F64:
         """Stable tokens that positions owe, shape (world, position)."""

@@ -14,7 +14,7 @@ it.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from sim.actions import Reject, Verb
@@ -302,6 +302,7 @@ class EulerMarket(LendingMarket):
     params : EulerParams
     """
 
+    params: EulerParams
     RESULTS: ClassVar[dict[int, tuple[str, ...]]] = {
         **LendingMarket.RESULTS,
         int(Verb.FLASH_BORROW): ("borrowed",),
@@ -342,6 +343,12 @@ class EulerMarket(LendingMarket):
             }
             for asset, vault in self.params.vaults.items()
         }
+
+    def params_at(self, asset: str, ltv: float) -> EulerParams:
+        """Terms with another liquidation loan-to-value of one collateral."""
+        vault = self.params.vaults[asset]
+        terms = replace(vault, liquidation_ltv=ltv, borrow_ltv=min(vault.borrow_ltv, ltv))
+        return replace(self.params, vaults={**self.params.vaults, asset: terms})
 
     def market_terms(self) -> Mapping[str, float]:
         """Terms of the whole market."""

@@ -80,3 +80,16 @@ def collateral_of_borrowers(state: PooledState, prices: F64, total: F64, power: 
             if debt > 0.0:
                 total[w] += collateral
                 power[w] += allowed
+
+
+@kernel
+def fill_worth(state: PooledState, prices: F64, holds: F64, owes: F64) -> None:
+    """All supply and all debt of every position, USD, shapes (world, position)."""
+    for w in range(holds.shape[0]):
+        for p in range(holds.shape[1]):
+            held, owed = 0.0, 0.0
+            for a in range(prices.shape[1]):
+                reserve = state.reserves[w, a]
+                held += state.collateral[w, p, a] * (prices[w, a] * reserve["liquidity_index"])
+                owed += state.debt[w, p, a] * (prices[w, a] * reserve["borrow_index"])
+            holds[w, p], owes[w, p] = held, owed

@@ -20,7 +20,7 @@ import numpy as np
 from sim.actions import BUNDLE_ROWS, Verb
 from sim.errors import ConfigError
 from sim.kernel import F64, I32, I64, Bool
-from sim.lending.health import fill_health
+from sim.lending.health import fill_health, fill_worth
 from sim.lending.index import (
     LIST,
     MASK_ASSETS,
@@ -31,6 +31,7 @@ from sim.lending.index import (
     collect,
     refresh,
 )
+from sim.lending.loans import Loans, LoanVenue
 from sim.lending.opportunities import (
     Opportunities,
     first_entries,
@@ -50,13 +51,12 @@ from sim.lending.state import (
     new_arena,
     new_positions,
 )
-from sim.venue import Venue
 
 if TYPE_CHECKING:
     from sim.world import World
 
 
-class LendingMarket(Venue):
+class LendingMarket(LoanVenue):
     """What all lending markets share; a mechanism adds its terms and its verbs.
 
     A mechanism states its terms by `reserve_terms`, `market_terms` and, beyond the records that all
@@ -76,13 +76,17 @@ class LendingMarket(Venue):
     bounds: ClassVar[dict[str, tuple[float, float]]] = {}  # least and most of what `vary` takes
 
     def __init__(self) -> None:
+        self._read_terms()
+        self._book = Book()
+        self._variations: list[tuple[str, str | None, F64]] = []
+        self._bound = False
+
+    def _read_terms(self) -> None:
+        """Take the reserves' terms from the params."""
         self.terms = {
             asset: {field: float(value) for field, value in terms.items()}
             for asset, terms in self.reserve_terms().items()
         }
-        self._book = Book()
-        self._variations: list[tuple[str, str | None, F64]] = []
-        self._bound = False
 
     # -- what a mechanism says -------------------------------------------------------------------
 
@@ -141,21 +145,16 @@ class LendingMarket(Venue):
         """One reserve term by asset, shape (A,); 0 for an asset without a reserve."""
         return np.array([self.terms.get(a, {}).get(field, 0.0) for a in assets], np.float64)
 
-    def restate(
-        self, assets: Sequence[str], prices: F64, collateral: F64, debt: F64
-    ) -> tuple[F64, F64]:
-        """State a loan book in what this market takes and lends; as it is, where it takes all.
+    def liquidation_ltv(self, asset: str) -> float:
+        """Liquidation threshold of a collateral."""
+        if asset not in self.terms:
+            raise ConfigError(f"unknown asset {asset!r}; reserves: {', '.join(self.terms)}")
+        return self.terms[asset].get("liquidation_threshold", 0.0)
 
-        Parameters
-        ----------
-        assets : sequence of str
-        prices : array (A,)
-            USD per whole token, at which worth is kept.
-        collateral, debt : array (n, A)
-            Whole tokens; not changed.
-        """
-        del assets, prices
-        return collateral, debt
+    def set_liquidation_ltv(self, asset: str, ltv: float) -> None:
+        """Take other terms of one collateral before the market is bound."""
+        super().set_liquidation_ltv(asset, ltv)
+        self._read_terms()
 
     def largest_bonus(self) -> float:
         """Largest bonus that a liquidator keeps, as a fraction of the debt repaid."""
@@ -543,6 +542,19 @@ class LendingMarket(Venue):
     def bad_debt_usd(self) -> F64:
         """Debt written off so far, USD at the prices of booking, shape (world,)."""
         return np.asarray(self.state.market["bad_debt_usd"].copy())
+
+    def income_usd(self, prices: F64) -> F64:
+        """Fees of liquidations so far, and premiums of flash loans, USD, shape (world,)."""
+        income: F64 = np.zeros(self.world.n_worlds)
+        for a in range(len(self.world.assets)):
+            income += self.state.reserves["fee_income"][:, a] * prices[:, a]
+        return income
+
+    def loans(self, prices: F64) -> Loans:
+        """Supply and debt of all positions."""
+        holds, owes = np.zeros((2, self.world.n_worlds, self.n_positions))
+        fill_worth(self.state, prices, holds, owes)
+        return Loans(holds, owes)
 
     def supplied(self) -> F64:
         """Tokens that positions and treasury have in each reserve, shape (world, asset)."""

@@ -14,7 +14,7 @@ A loan book in other assets is restated in the pair at the prices of its start: 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -28,7 +28,6 @@ from sim.lending.market import LendingMarket
 from sim.lending.moves import admit, write_outcome
 from sim.lending.opportunities import Opportunities
 from sim.lending.params import check_bound
-from sim.lending.positions import restated
 from sim.lending.rates import YEAR, taylor_growth, utilisation
 from sim.lending.settling import (
     accrue_shares,
@@ -308,6 +307,7 @@ class MorphoMarket(LendingMarket):
     params : MorphoParams
     """
 
+    params: MorphoParams
     RESULTS: ClassVar[dict[int, tuple[str, ...]]] = {
         **LendingMarket.RESULTS,
         int(Verb.FLASH_BORROW): ("borrowed",),
@@ -340,6 +340,11 @@ class MorphoMarket(LendingMarket):
             },
         }
 
+    def params_at(self, asset: str, ltv: float) -> MorphoParams:
+        """Terms of the market with another LLTV, which has another incentive."""
+        del asset
+        return replace(self.params, lltv=ltv)
+
     def market_terms(self) -> Mapping[str, float]:
         """No terms but those of the pair."""
         return {}
@@ -348,15 +353,9 @@ class MorphoMarket(LendingMarket):
         """One term by asset, shape (A,); the collateral's for all, as a book would be restated."""
         return np.full(len(assets), self.terms[self.params.collateral].get(field, 0.0))
 
-    def restate(
-        self, assets: Sequence[str], prices: F64, collateral: F64, debt: F64
-    ) -> tuple[F64, F64]:
-        """State a loan book in the pair: its collateral in the one asset, its debt in the other."""
-        places = list(assets).index(self.params.collateral), list(assets).index(self.params.loan)
-        return (
-            restated(collateral, prices, [places[0]]),
-            restated(debt, prices, [places[1]]),
-        )
+    def pair(self) -> tuple[str, str]:
+        """Collateral and loan asset."""
+        return self.params.collateral, self.params.loan
 
     def refresh_rates(self) -> None:
         """Set all rates from utilisation."""

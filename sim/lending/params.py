@@ -52,6 +52,7 @@ class CategoryParams:
     ltv: float = 0.93  # fraction
     liquidation_threshold: float = 0.95  # fraction
     liquidation_bonus: float = 0.01  # fraction
+    opening: bool = False  # whether loans of the initial book that may be in it start in it
 
     def __post_init__(self) -> None:
         """Reject terms that no deployment accepts."""

@@ -21,12 +21,13 @@ the deficit, by exactly the debt that it removes.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from sim.actions import Verb
-from sim.kernel import F64, I64, Rows
+from sim.kernel import F64, I32, I64, Bool, Rows
 from sim.lending.market import LendingMarket
 from sim.lending.params import BOUNDS, PooledParams, ReserveParams
 from sim.lending.state import ASSET_TERMS, BONUS, BORROWABLE, MARKET_TERMS, PooledState
@@ -47,6 +48,7 @@ class PooledMarket(LendingMarket):
         Terms. Those of single worlds are changed by `vary`.
     """
 
+    params: PooledParams
     RESULTS: ClassVar[dict[int, tuple[str, ...]]] = {
         **LendingMarket.RESULTS,
         int(Verb.FLASH_BORROW): ("borrowed",),
@@ -70,6 +72,12 @@ class PooledMarket(LendingMarket):
     def market_terms(self) -> Mapping[str, float]:
         """Terms of the whole market."""
         return {name: getattr(self.params, name) for name in MARKET_TERMS}
+
+    def params_at(self, asset: str, ltv: float) -> PooledParams:
+        """Terms with another liquidation threshold of one collateral."""
+        reserve = self.params.reserves[asset]
+        terms = replace(reserve, liquidation_threshold=ltv, ltv=min(reserve.ltv, ltv))
+        return replace(self.params, reserves={**self.params.reserves, asset: terms})
 
     def modes(self, world: "World") -> F64:
         """Terms of the e-mode categories, as multiples of the reserves' terms."""
@@ -102,6 +110,28 @@ class PooledMarket(LendingMarket):
                 a = self.world.asset_index(asset)
                 held = collateral[:, a] > 0.0
                 self.state.reserves["isolated_debt"][:, a] = debt[held].sum()
+        self._opening_modes = self._choose_modes(collateral, debt)
+        self.state.mode[:] = self._opening_modes
+
+    def _choose_modes(self, collateral: F64, debt: F64) -> I32:
+        """Category of each position of the initial book, shape (N,); (0,) without categories.
+
+        The first with `opening` that the position has collateral of and may owe all its debts in.
+        """
+        mode = np.zeros(self.state.mode.shape[1], np.int32)
+        for k, category in enumerate(self.params.categories.values()):
+            own = [self.world.asset_index(asset) for asset in category.collaterals]
+            others = self.state.modes[k, :, BORROWABLE] == 0.0
+            fits = (collateral[:, own] > 0.0).any(axis=1) & debt.any(axis=1)
+            fits &= ~debt[:, others].any(axis=1)
+            if category.opening:
+                mode[fits & (mode == 0)] = k + 1
+        return mode
+
+    def reset(self, mask: Bool) -> None:
+        """Return the worlds in the mask to their initial state."""
+        super().reset(mask)
+        self.state.mode[mask] = self._opening_modes
 
     def execute(self, rows: Rows, order: I64, starts: I64, ends: I64) -> None:
         """Execute rows at the oracle's present prices; see `verbs`."""

@@ -1,7 +1,9 @@
 """What every oracle promises, and the memory that lets it observe the past.
 
 An oracle is a venue whose `price` is what lending markets believe. It observes world.market_price,
-late by world.inputs["oracle_lag"] seconds, unless world.inputs["oracle_halted"] stops a feed.
+late by world.inputs["oracle_lag"] seconds, unless world.inputs["oracle_halted"] stops a feed. An
+oracle may be a part of another one (`sim.oracles.composite`): its price is then its own array, and
+it shares the account of the whole.
 """
 
 from abc import abstractmethod
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from sim.world import World
 
 UNKNOWN_VERB = int(Reject.UNKNOWN_VERB)
+ALONE = -1  # seat of an oracle that is no part of another, or sends nothing
 
 
 @kernel
@@ -64,36 +67,54 @@ class Oracle(Venue):
 
     Attributes
     ----------
+    price : array (world, asset)
+        USD price in use; world.oracle_price, unless the oracle is a part of another.
     observed : array (world, asset)
         Market price that the oracle sees in this block, USD; it may be late.
+    served : array (asset,)
+        Feeds that somebody reads; only a part may have others.
+    seat : int
+        Target of the rows that a part sends, by which the whole knows whose they are.
     """
 
     on_chain: ClassVar[bool] = True
     FIELDS: ClassVar[tuple[str, ...]] = ()  # state of shape (world, asset) beyond the memory
 
+    price: F64
+    served: Bool
+    is_part: bool = False
+    seat: int = ALONE
+
     def __init__(self, max_lag_seconds: float) -> None:
         check_range("max_lag_seconds", max_lag_seconds, 0.0, 1e7)
         self.max_lag_seconds = float(max_lag_seconds)
 
-    @property
-    def price(self) -> F64:
-        """USD price in use, shape (world, asset): world.oracle_price."""
-        price: F64 = self.world.oracle_price
-        return price
+    def join(self, whole: "Oracle", name: str) -> None:
+        """Become a part of another oracle, which has its seat in a world already."""
+        self.is_part = True
+        self.attach(whole.world, f"{whole.name}.{name}", whole.index, whole.account)
+
+    def allocate(self, world: "World", fields: dict[str, tuple[int, ...]]) -> None:
+        """Make the arena, and the price where the oracle is a part; publish the market price."""
+        n_assets = len(world.assets)
+        own: dict[str, tuple[int, ...]] = {"price": (n_assets,)} if self.is_part else {}
+        self.arena = Arena(world.n_worlds, {**fields, **own})
+        self.price = self.arena["price"] if self.is_part else world.oracle_price
+        self.price[:] = world.market_price
+        self.served = np.ones(n_assets, np.bool_)
 
     def bind(self, world: "World") -> None:
         """Allocate, remember the present as all the past, and publish it."""
         n_assets = len(world.assets)
         n_slots = int(np.ceil(self.max_lag_seconds / world.block_seconds)) + 1
         fields: dict[str, tuple[int, ...]] = dict.fromkeys(self.FIELDS, (n_assets,))
-        self.arena = Arena(world.n_worlds, {**fields, "observed": (n_assets,)})
+        self.allocate(world, {**fields, "observed": (n_assets,)})
         self.observed = self.arena["observed"]
         self.observed[:] = world.market_price
         self.memory = Arena(world.n_worlds, {"history": (n_assets, n_slots)})
         self.history = self.memory["history"]
         self.history[:] = world.market_price[:, :, None]
         self.memory.keep_as_initial()
-        world.oracle_price[:] = world.market_price
         self.begin(world)
         self.arena.keep_as_initial()
 
@@ -113,11 +134,14 @@ class Oracle(Venue):
             self.observed,
         )
         if blocks >= self.history.shape[2]:
-            raise ConfigError(
-                f"{self.name}: max_lag_seconds must cover every lag that a scenario imposes, got "
-                f"{self.max_lag_seconds:g} for a lag of {blocks * world.block_seconds:g} s; raise "
-                f"{self.name}.max_lag_seconds"
-            )
+            raise self.too_late(blocks * world.block_seconds)
+
+    def too_late(self, lag: float) -> ConfigError:
+        """Error for a lag beyond the memory, seconds."""
+        return ConfigError(
+            f"{self.name}: max_lag_seconds must cover every lag that a scenario imposes, got "
+            f"{self.max_lag_seconds:g} for a lag of {lag:g} s; raise {self.name}.max_lag_seconds"
+        )
 
     @abstractmethod
     def update(self) -> None:

@@ -290,18 +290,21 @@ class PushedOracle(Oracle):
     def reports(self) -> Rows:
         """Transactions to send in this block; a copy that the caller may keep."""
         chain = self.world.blockspace.state
+        halted = self.world.inputs["oracle_halted"]
         n = report(
             self.state,
             self.terms,
             self.observed,
-            self.world.inputs["oracle_halted"],
+            halted if self.served.all() else np.where(self.served, halted, 1.0),
             self.price,
             chain.base_fee,
             chain.clearing,
             int(self.world.step),
             self.outbox,
         )
-        return self.outbox[:n].copy()
+        rows = self.outbox[:n].copy()
+        rows["target"] = self.seat
+        return rows
 
     def execute(self, rows: Rows, order: I64, starts: I64, ends: I64) -> None:
         """Take included reports into use."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.build import without_unused
 from sim.actions import Verb, new_rows
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -84,7 +85,7 @@ def study(compose, data):
             chosen.remove("book.n_positions=200")
         if group == "scenario":  # a file of this group sets hours and the like itself
             chosen = [item for item in chosen if not item.startswith("hours")]
-        return compose(*chosen, *overrides)
+        return without_unused(compose(*chosen, *overrides))  # as a run does
 
     return build
 

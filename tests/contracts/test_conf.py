@@ -42,7 +42,8 @@ MAPS = {"cast": MarketAgent, "pools": Venue, "scenario": Scenario}
 FILES = [
     (folder.name, path.stem)
     for folder in sorted(CONF.iterdir())
-    if folder.is_dir() and folder.name not in ("env", "event")  # test_envs.py, tests/experiments
+    # whole studies are tested in tests/experiments, environments in test_envs.py
+    if folder.is_dir() and folder.name not in ("env", "event", "mechanism")
     for path in sorted(folder.glob("*.yaml"))
 ]
 

@@ -43,7 +43,7 @@ CASES = {
     ),
     "added top-level key": (["+wrolds=10"], "unknown parameter wrolds: a study has"),
     "agent without a name": (["+agent=liquidator"], "+agent@cast.NAME=OPTION"),
-    "unknown option": (["scenario=nope"], "choose one of black_thursday, calm, congestion"),
+    "unknown option": (["scenario=nope"], "choose one of black_thursday, calm, capo_2026"),
     "unknown engine": (["engine=nope"], "choose one of dask, loky, ray, serial"),
     "unreadable argument": (["worlds=[1"], "cannot be read"),
     "text for a number in a part": (
@@ -184,7 +184,7 @@ def test_help_names_what_there_is_and_imports_nothing_heavy(shell: Command, tmp_
     )
     ended = shell("-c", probe)
     assert ended.code == 0, ended.err
-    assert "scenario: black_thursday, calm, congestion" in ended.out
+    assert "scenario: black_thursday, calm, capo_2026" in ended.out
     assert "block_seconds=60" in ended.out
     assert "--multirun" in ended.out
     assert "LOADED []" in ended.out

@@ -50,6 +50,7 @@ TOLD = {
 def event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     (tmp_path / "toy_event.py").write_text(EVENT)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("experiments.paired.check", lambda *_: None)  # no study to build
     from importlib import import_module
 
     yield import_module("toy_event").Toy(data="nowhere", **TOLD)
@@ -117,3 +118,21 @@ def test_a_failed_event_is_not_judged_silently(event: Event) -> None:
 def test_a_figure_that_cannot_be_judged_is_refused(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Documented(title="loss", unit="USD", **fields)
+
+
+def test_bad_input_stops_a_study_before_any_world_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from experiments.history.__main__ import main
+
+    monkeypatch.setattr(sys, "argv", ["history", "event=maker_2020", f"data={tmp_path}/none"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    said = capsys.readouterr().err
+    assert end.value.code == 2
+    assert "which is no folder" in said
+    assert len(said.strip().splitlines()) == 1
+    monkeypatch.setattr(sys, "argv", ["history"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "event must be given" in capsys.readouterr().err

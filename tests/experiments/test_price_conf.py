@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 from sim.errors import InputError
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "price"
-SYNTHETIC = sorted(path for path in CONF.glob("*.yaml") if not path.stem.startswith("replay_"))
-REPLAYS = sorted(CONF.glob("replay_*.yaml"))
+RECORDED = sorted(path for path in CONF.glob("*.yaml") if "${data}" in path.read_text())
+SYNTHETIC = sorted(set(CONF.glob("*.yaml")) - set(RECORDED))
 
 
 @pytest.mark.parametrize("path", SYNTHETIC, ids=lambda path: path.stem)
@@ -38,8 +38,8 @@ def test_synthetic_prices_start_at_the_documented_level(path, convert):
     np.testing.assert_array_equal(process.price[:, 2:], 1.0)
 
 
-@pytest.mark.parametrize("path", REPLAYS, ids=lambda path: path.stem)
-def test_replays_ask_for_the_folder_of_tables(path):
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_recorded_prices_ask_for_the_folder_of_tables(path):
     config = OmegaConf.create({"data": None, "price": OmegaConf.load(path)})
     with pytest.raises(Exception, match=r"needs data=DIR, the folder of market tables") as raised:
         instantiate(config.price)

@@ -16,6 +16,7 @@ sum to active + default; all stable tokens that the system minted and did not bu
 troves. No debt is ever written off: a loss is borne by depositors or by the other troves.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -25,7 +26,7 @@ from sim.errors import ConfigError
 from sim.kernel import F64, I64, Rows, i64, kernel
 from sim.lending.liquity.liquidation import liquidate, quote
 from sim.lending.liquity.params import LiquityParams
-from sim.lending.liquity.pool import provide, withdraw
+from sim.lending.liquity.pool import compounded, gain, provide, withdraw
 from sim.lending.liquity.redemption import redeem
 from sim.lending.liquity.state import ACTIVE, LiquityState, Money, new_state
 from sim.lending.liquity.troves import (
@@ -39,8 +40,8 @@ from sim.lending.liquity.troves import (
     system_ratio,
     take_collateral,
 )
+from sim.lending.loans import Loans, LoanVenue
 from sim.lending.vaults import VaultBook
-from sim.venue import Venue
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -184,10 +185,18 @@ def fill_entire(state: LiquityState, coll: F64, debt: F64) -> None:
             coll[w, p], debt[w, p] = entire(state, w, p)
 
 
+@kernel
+def fill_deposits(state: LiquityState, account: int, stable: F64, coll: F64) -> None:
+    """Write what an account's deposit is worth and has gained, tokens, shapes (world,)."""
+    for w in range(stable.shape[0]):
+        stable[w] = compounded(state, w, account)
+        coll[w] = gain(state, w, account)
+
+
 # Facade
 
 
-class LiquityMarket(Venue):
+class LiquityMarket(LoanVenue):
     """Troves, their stability pool and redemptions.
 
     Verbs on one's trove (`target` its index): SUPPLY and WITHDRAW (asset the collateral), BORROW
@@ -203,6 +212,7 @@ class LiquityMarket(Venue):
         Fields of `LiquityParams`.
     """
 
+    params: LiquityParams
     RESULTS: ClassVar[dict[int, tuple[str, ...]]] = {
         SUPPLY: ("supplied",),
         WITHDRAW: ("withdrawn",),
@@ -217,6 +227,7 @@ class LiquityMarket(Venue):
     def __init__(self, **terms: Any) -> None:
         self.params = LiquityParams(**terms)
         self._book = VaultBook()
+        self._deposits: dict[int, float] = {}
 
     @property
     def n_positions(self) -> int:
@@ -230,6 +241,26 @@ class LiquityMarket(Venue):
         beside it. See `VaultBook.add`.
         """
         return self._book.add(account, collateral, debt)
+
+    def add_deposit(self, account: int, amount: float) -> None:
+        """Have an account's stable tokens in the pool from the start, in every world."""
+        if not 0.0 <= amount < np.inf:
+            raise ConfigError(f"a deposit must be finite and not negative, got {amount!r}")
+        self._deposits[account] = self._deposits.get(account, 0.0) + amount
+
+    def pair(self) -> tuple[str, str]:
+        """Collateral and stable token."""
+        return self.params.collateral, self.params.stable
+
+    def liquidation_ltv(self, asset: str) -> float:
+        """One over the minimum ratio; in recovery mode liquidation may begin before."""
+        return 1.0 / self.params.minimum_ratio if asset == self.params.collateral else 0.0
+
+    def params_at(self, asset: str, ltv: float) -> LiquityParams:
+        """Terms with another minimum ratio; the critical one rises where it must."""
+        del asset
+        critical = max(self.params.critical_ratio, 1.0 / ltv)
+        return replace(self.params, minimum_ratio=1.0 / ltv, critical_ratio=critical)
 
     def bind(self, world: "World") -> None:
         """Resolve the assets, open the troves and endow custody."""
@@ -256,7 +287,7 @@ class LiquityMarket(Venue):
         self.arena.keep_as_initial()
 
     def _fill(self, coll: F64, debt: F64) -> None:
-        """Open the troves that have debt, and make the outside depositor's deposit."""
+        """Open the troves that have debt, and make the first deposits."""
         troves, system, params = self.state.troves, self.state.system, self.params
         active = debt > 0.0
         inside = np.where(active, coll, 0.0)
@@ -266,10 +297,12 @@ class LiquityMarket(Venue):
         system["active_coll"], system["active_debt"] = inside.sum(), debt.sum()
         system["total_stakes"], system["surplus"] = inside.sum(), (coll - inside).sum()
         system["gas_pool"] = params.gas_deposit * active.sum()
-        deposit = self.state.deposits[:, self.account]
-        deposit["initial"], deposit["P"] = params.pool_deposit, 1.0
-        system["deposits"] = params.pool_deposit
-        held = params.gas_deposit * float(active.sum()) + params.pool_deposit
+        deposits = {**self._deposits, self.account: params.pool_deposit}
+        for account, amount in deposits.items():
+            deposit = self.state.deposits[:, account]
+            deposit["initial"], deposit["P"] = amount, 1.0
+        system["deposits"] = sum(deposits.values())
+        held = params.gas_deposit * float(active.sum()) + sum(deposits.values())
         self.world.ledger.endow(self.account, int(self.state.assets[1]), held)
 
     @property
@@ -323,6 +356,32 @@ class LiquityMarket(Venue):
         worth = coll * self.world.market_price[:, self.state.assets[0], None]
         shortfall = np.maximum(debt - worth, 0.0) * waits
         return (debt * waits).sum(axis=1), shortfall.sum(axis=1)
+
+    def loans(self, prices: F64) -> Loans:
+        """Troves with rewards, gas deposit and what a closed trove's owner may claim."""
+        coll, debt = self.entire()
+        troves, system, usd = self.state.troves, self.state.system, prices[:, self.state.assets]
+        holds = (coll + troves["surplus"]) * usd[:, :1]
+        is_open = troves["status"] == ACTIVE
+        holds += is_open * (system["gas_deposit"] * usd[:, 1])[:, None]
+        return Loans(np.asarray(holds), np.asarray(debt * usd[:, 1:]))
+
+    def deposit_of(self, account: int) -> tuple[F64, F64]:
+        """Tell what an account's deposit is worth and what collateral it has earned, tokens."""
+        stable, coll = np.zeros((2, self.world.n_worlds))
+        fill_deposits(self.state, account, stable, coll)
+        return stable, coll
+
+    def stakes_usd(self, account: int, prices: F64) -> F64:
+        """Tell an account's deposit in the stability pool, with the collateral earned."""
+        stable, coll = self.deposit_of(account)
+        usd = prices[:, self.state.assets]
+        return np.asarray(stable * usd[:, 1] + coll * usd[:, 0])
+
+    def income_usd(self, prices: F64) -> F64:
+        """Nothing: what a liquidation takes goes to depositors and liquidators, shape (world,)."""
+        del prices
+        return np.zeros(self.world.n_worlds)
 
     def bad_debt_usd(self) -> F64:
         """None: Liquity writes nothing off, shape (world,); see `backlog` for what stands."""

@@ -21,6 +21,7 @@ from sim.lending.maker.vault import (
     open_auction,
     power,
 )
+from sim.lending.maker.vow import fess
 
 OK = int(Reject.OK)
 BAD_AMOUNT = int(Reject.BAD_AMOUNT)
@@ -116,6 +117,7 @@ def bark(
     if not top > 0.0:
         return BAD_PRICE, 0.0, 0.0, 0.0, 0.0
     due = grab(state, w, p, dink, dart)
+    fess(state, w, now, due)
     tab = due * chop
     slot = open_auction(state, w, p, dink, tab, due)
     auction = state.auctions[w, slot]

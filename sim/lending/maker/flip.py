@@ -19,6 +19,7 @@ from sim.lending.maker.vault import (
     is_unsafe,
     open_auction,
 )
+from sim.lending.maker.vow import fess
 
 OK = int(Reject.OK)
 BAD_AMOUNT = int(Reject.BAD_AMOUNT)
@@ -55,6 +56,7 @@ def bite(
         return BOOK_FULL, 0.0, 0.0, 0.0, 0.0
     lot = min(ink, system["lump"])
     due = grab(state, w, p, lot, art if lot == ink else art * (lot / ink))
+    fess(state, w, now, due)
     tab = due * (1.0 + system["penalty"])
     slot = open_auction(state, w, p, lot, tab, due)
     state.auctions[w, slot]["end"] = now + system["tau"]

@@ -2,20 +2,22 @@
 
 What it models: vaults (`vault`) with a liquidation ratio, stability fee, debt ceiling and dust;
 English (`flip`) or Dutch (`clip`) auctions, whose bids are rows that need block space like any
-other; the system's surplus and debt, and the bad debt that auctions leave. Prices are the world's
-oracle: choose the delayed one for Maker's security module.
+other; the system's surplus and debt, with the queue (`vow`) in which seized debt waits before
+surplus may cancel it, and the bad debt that auctions leave. Prices are the world's oracle: choose
+the delayed one for Maker's security module.
 
-What it leaves out: other collateral types, the savings rate, auctions of surplus and of debt (flap,
-flop: surplus and debt are booked and cancelled against each other, and no MKR is bought or minted),
-the queue that holds seized debt back for some days (it is held back until its auction ends),
-emergency shutdown, the oracle's governance.
+What it leaves out: other collateral types, the savings rate, auctions of surplus and of debt for
+MKR (flap, flop: there is no market of MKR here, none is bought or minted; `auctionable_surplus` and
+`auctionable_debt` say what could be put up), emergency shutdown, the oracle's governance.
 
 Invariants, per world: custody of collateral = what vaults lock + lots of live auctions; custody of
 stable tokens = surplus; stable tokens of vault debt are minted and burnt with it; the system's debt
-(`sin`) rises by what is seized and by incentives, and falls by healing alone; bad debt is booked
-only where an auction ends with less than the debt behind it.
+(`sin`) rises by what is seized and by incentives, and falls by healing alone, which never touches
+what is queued and takes as much surplus out of custody; bad debt is booked only where an auction
+ends with less than the debt behind it.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -23,23 +25,25 @@ import numpy as np
 from sim.actions import Reject, Verb
 from sim.errors import ConfigError
 from sim.kernel import F64, I64, Rows, i64, kernel
+from sim.lending.loans import Loans, LoanVenue, Unsettled
 from sim.lending.maker.clip import bark, clip_status, redo, take
 from sim.lending.maker.flip import bid, bite, deal, tick
 from sim.lending.maker.params import FLIP, MakerParams
 from sim.lending.maker.state import MakerState, Money, new_state
 from sim.lending.maker.vault import (
+    TIE,
     accrue,
     auction_number,
     draw,
     find_auction,
     free,
-    heal,
     is_unsafe,
     lock,
     wipe,
 )
+from sim.lending.maker.vow import heal
+from sim.lending.maker.worth import fill_vaults, sum_auctions
 from sim.lending.vaults import VaultBook
-from sim.venue import Venue
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -199,16 +203,19 @@ def list_unsafe(state: MakerState, prices: F64, ids: I64, starts: I64) -> None:
 
 
 @kernel
-def list_auctions(state: MakerState, now: float, numbers: I64, prices: F64, starts: I64) -> None:
+def list_auctions(
+    state: MakerState, now: float, flip: bool, numbers: I64, prices: F64, starts: I64
+) -> None:
     """List live auctions, world by world: numbers, and Clip prices (nan: to be restarted)."""
     n = 0
     for w in range(state.system.shape[0]):
         starts[w] = n
         for place in range(int(state.system[w]["n_live"])):
             slot = int(state.slots[w, place])
-            stale, price = clip_status(state, w, slot, now)
             numbers[n] = int(auction_number(state, w, slot))
-            prices[n] = np.nan if stale else price
+            if not flip:
+                stale, price = clip_status(state, w, slot, now)
+                prices[n] = np.nan if stale else price
             n += 1
     starts[state.system.shape[0]] = n
 
@@ -216,7 +223,7 @@ def list_auctions(state: MakerState, now: float, numbers: I64, prices: F64, star
 # Facade
 
 
-class MakerMarket(Venue):
+class MakerMarket(LoanVenue):
     """Vaults of one collateral type and their auctions.
 
     Verbs on a vault (`target` its index): SUPPLY, WITHDRAW (asset the collateral), BORROW, REPAY
@@ -231,6 +238,7 @@ class MakerMarket(Venue):
         Fields of `MakerParams`.
     """
 
+    params: MakerParams
     RESULTS: ClassVar[dict[int, tuple[str, ...]]] = {
         SUPPLY: ("supplied",),
         WITHDRAW: ("withdrawn",),
@@ -258,6 +266,19 @@ class MakerMarket(Venue):
         Only the collateral and the stable asset may have amounts; see `VaultBook.add`.
         """
         return self._book.add(account, collateral, debt)
+
+    def pair(self) -> tuple[str, str]:
+        """Collateral and stable token."""
+        return self.params.collateral, self.params.stable
+
+    def liquidation_ltv(self, asset: str) -> float:
+        """One over the liquidation ratio."""
+        return 1.0 / self.params.liquidation_ratio if asset == self.params.collateral else 0.0
+
+    def params_at(self, asset: str, ltv: float) -> MakerParams:
+        """Terms with another liquidation ratio."""
+        del asset
+        return replace(self.params, liquidation_ratio=1.0 / ltv)
 
     def bind(self, world: "World") -> None:
         """Resolve the assets, fill the vaults and endow custody."""
@@ -309,8 +330,8 @@ class MakerMarket(Venue):
         accrue(self.state, self.money, (1.0 + fee) ** (self.world.block_seconds / YEAR))
 
     def settle(self) -> None:
-        """Cancel the system's surplus against debt that no auction covers."""
-        heal(self.state, self.money)
+        """Release debt that is due from the queue and cancel surplus against what has left it."""
+        heal(self.state, self.money, self.now)
 
     # -- views ------------------------------------------------------------------------------------
 
@@ -320,12 +341,12 @@ class MakerMarket(Venue):
         return self._ids[: self._starts[-1]], self._starts
 
     def auctions(self) -> tuple[I64, F64, I64]:
-        """Live auctions: numbers, Clip prices (nan where stale), starts (W + 1,).
+        """Live auctions: numbers, Clip prices (nan where stale; Flip has none), starts (W + 1,).
 
         Valid until the next call; the records are `state.auctions[w, number % max_auctions]`.
         """
         starts: I64 = np.zeros(self.world.n_worlds + 1, np.int64)
-        list_auctions(self.state, self.now, self._numbers, self._prices, starts)
+        list_auctions(self.state, self.now, self.flip, self._numbers, self._prices, starts)
         n = int(starts[-1])
         return self._numbers[:n], self._prices[:n], starts
 
@@ -358,10 +379,63 @@ class MakerMarket(Venue):
         """Debt that finished auctions did not bring in, so far, shape (world,)."""
         return np.asarray(self.state.system["bad_debt"].copy())
 
+    def loans(self, prices: F64) -> Loans:
+        """Vaults, each with what live auctions of its collateral leave to the owner."""
+        holds, owes = np.zeros((2, self.world.n_worlds, self.n_positions))
+        fill_vaults(self.state, prices, self.flip, holds, owes)
+        return Loans(holds, owes)
+
+    def _auction_sums(self, prices: F64, account: int = -1) -> F64:
+        out: F64 = np.zeros((5, self.world.n_worlds))
+        sum_auctions(self.state, prices, self.flip, account, out)
+        return out
+
+    def unsettled(self, prices: F64) -> Unsettled:
+        """Live auctions."""
+        debt, shortfall, _, _, number = self._auction_sums(prices)
+        return Unsettled(number, debt, shortfall)
+
+    def stakes_usd(self, account: int, prices: F64) -> F64:
+        """Lots that an account's standing bids would win."""
+        return np.asarray(self._auction_sums(prices, account)[3])
+
+    def income_usd(self, prices: F64) -> F64:
+        """Penalties that auctions brought in, or would at these prices, less incentives paid."""
+        system, usd = self.state.system, prices[:, self.state.assets[1]]
+        earned = (system["penalty_income"] - system["incentives"]) * usd
+        return np.asarray(earned + self._auction_sums(prices)[2])
+
     def unbacked(self) -> F64:
         """Debt of the system beyond its surplus and what auctions may still bring, (world,)."""
         system = self.state.system
         return np.asarray(np.maximum(system["sin"] - system["due"] - system["surplus"], 0.0))
+
+    def queued(self) -> F64:
+        """Seized debt that surplus may not cancel yet, stable tokens, shape (world,)."""
+        return np.asarray(self.state.system["queued"].copy())
+
+    def auctionable_debt(self) -> F64:
+        """Debt that debt auctions could put up now (`vow.flop`), stable tokens, shape (world,).
+
+        Whole lots of `sump` of what has left the queue; 0 while there is any surplus, which must be
+        used first (`settle` does that in every block). What was put up would not come back here:
+        no auction for MKR takes place, so each call counts the same debt again.
+        """
+        system = self.state.system
+        free = np.maximum(system["sin"] - system["queued"], 0.0)
+        lots = np.floor((free + TIE * system["sin"]) / system["sump"])
+        return np.asarray(np.where(system["surplus"] > 0.0, 0.0, lots * system["sump"]))
+
+    def auctionable_surplus(self) -> F64:
+        """Surplus that surplus auctions could put up now (`vow.flap`), stable tokens, (world,).
+
+        Whole lots of `bump` of what exceeds all debt, queued or not, and the buffer `hump`; 0 while
+        there is debt outside the queue, which must be cancelled first.
+        """
+        system = self.state.system
+        room = system["surplus"] * (1.0 + TIE) - system["sin"] - system["hump"]
+        lots = np.floor(np.maximum(room, 0.0) / system["bump"])
+        return np.asarray(np.where(system["sin"] > system["queued"], 0.0, lots * system["bump"]))
 
     def claims(self) -> F64:
         """Collateral of vaults and auctions, and the system's surplus."""

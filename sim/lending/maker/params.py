@@ -31,6 +31,10 @@ class MakerParams:
     total_hole: float = math.inf  # `Hole`: the same for all types; here there is but one
     surplus: float = 0.0  # stable tokens that the system owns at the start
     max_auctions: int = 2048  # live at once, per world; more are rejected
+    wait: float = 561_600.0  # seconds that seized debt waits in the queue; raised that week
+    sump: float = 50_000.0  # stable tokens of debt per debt auction
+    bump: float = 10_000.0  # stable tokens per surplus auction
+    hump: float = 500_000.0  # stable tokens of surplus that no surplus auction touches
     # Flip
     lump: float = 50.0  # collateral tokens per auction, at most
     beg: float = 0.03  # fraction by which a bid must beat the last
@@ -60,16 +64,17 @@ class MakerParams:
                 raise ConfigError(f"{name} must be one of {', '.join(known)}, got {value!r}")
         check_range("liquidation_ratio", self.liquidation_ratio, 1.0, 1e6)
         check_range("stability_fee", self.stability_fee, 0.0, 10.0)
-        for name in ("debt_ceiling", "dust", "hole", "total_hole", "surplus", "tip"):
+        for name in ("debt_ceiling", "dust", "hole", "total_hole", "surplus", "tip", "hump"):
             check_range(name, getattr(self, name), 0.0)
         check_range("penalty", self.penalty, 0.0, 1.0)
         check_range("beg", self.beg, 0.0, 1.0)
         check_range("chip", self.chip, 0.0, 1.0)
-        for name in ("lump", "ttl", "tau", "step", "linear_tau", "tail"):
+        for name in ("lump", "ttl", "tau", "step", "linear_tau", "tail", "sump", "bump"):
             check_range(name, getattr(self, name), 0.0, open_low=True)
         check_range("cut", self.cut, 0.0, 1.0, open_low=True)
         check_range("buf", self.buf, 1.0, 100.0)
         check_range("cusp", self.cusp, 0.0, 1.0)
+        check_range("wait", self.wait, 0.0, 31_536_000.0)
         check_range("max_auctions", self.max_auctions, 1, 1 << 20)
         require(
             math.isfinite(self.surplus), f"surplus must be finite, got {self.surplus}; give tokens"

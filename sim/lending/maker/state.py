@@ -1,5 +1,6 @@
-"""Arrays of Maker vaults and auctions; the first axis is the world, but for the owners."""
+"""Arrays of Maker vaults, auctions and debt queue; the first axis is the world, not of owners."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from sim.lending.maker.params import CURVES, MakerParams
 from sim.lending.state import as_records
 from sim.state import Arena
 
+HOUR = 3_600.0  # seconds of a bin of the debt queue
 URN = np.dtype(
     [
         ("ink", np.float64),  # collateral tokens locked
@@ -31,9 +33,16 @@ AUCTION = np.dtype(
         ("guy", np.float64),  # Flip: ledger account of the highest bidder, -1: none
     ]
 )
+QUEUED = np.dtype(
+    [
+        ("debt", np.float64),  # stable tokens of debt seized in this hour
+        ("last", np.float64),  # second at which the last of it came
+    ]
+)
 TERMS = (  # MakerParams has a field of each name; units there
     "liquidation_ratio", "stability_fee", "debt_ceiling", "dust", "penalty", "hole", "total_hole",
     "lump", "beg", "ttl", "tau", "cut", "step", "linear_tau", "buf", "tail", "cusp", "tip", "chip",
+    "wait", "sump", "bump", "hump",
 )  # fmt: skip
 SYSTEM = np.dtype(
     [
@@ -44,6 +53,8 @@ SYSTEM = np.dtype(
         ("total_art", np.float64),  # normalised debt of all vaults
         ("surplus", np.float64),  # stable tokens that the system owns: its custody balance
         ("sin", np.float64),  # stable tokens of debt that no vault owes any more
+        ("queued", np.float64),  # `Sin`: the part of `sin` that may not be cancelled yet
+        ("oldest_era", np.float64),  # hour since time 0 at which the queue begins
         ("dirt", np.float64),  # stable tokens that live auctions still want
         ("due", np.float64),  # debt behind live auctions: the part of `sin` that may come back
         ("n_live", np.float64),  # live auctions
@@ -57,11 +68,12 @@ SYSTEM = np.dtype(
 
 
 class MakerState(NamedTuple):
-    """State of a Maker market: W worlds, N vaults, K auction slots."""
+    """State of a Maker market: W worlds, N vaults, K auction slots, Q bins of the debt queue."""
 
     urns: Rows  # (W, N) records of URN
     auctions: Rows  # (W, K) records of AUCTION
     slots: F64  # (W, K) the live slots, then the free ones
+    queue: Rows  # (W, Q) records of QUEUED: an hour since time 0, modulo Q
     system: Rows  # (W,) records of SYSTEM
     owner: I32  # (N,) ledger account of each vault
     assets: I64  # (2,) indices of collateral and stable asset
@@ -80,13 +92,14 @@ def new_state(
     n_worlds: int, owner: I32, params: MakerParams, assets: I64, account: int
 ) -> tuple[Arena, MakerState]:
     """Allocate the state and fill in the terms; no vault holds anything yet."""
-    slots = params.max_auctions
+    slots, bins = params.max_auctions, math.ceil(params.wait / HOUR) + 1
     arena = Arena(
         n_worlds,
         {
             "urns": (owner.shape[0], len(URN.names or ())),
             "auctions": (slots, len(AUCTION.names or ())),
             "slots": (slots,),
+            "queue": (bins, len(QUEUED.names or ())),
             "system": (len(SYSTEM.names or ()),),
         },
     )
@@ -94,6 +107,7 @@ def new_state(
         urns=as_records(arena["urns"], URN),
         auctions=as_records(arena["auctions"], AUCTION),
         slots=arena["slots"],
+        queue=as_records(arena["queue"], QUEUED),
         system=as_records(arena["system"], SYSTEM),
         owner=owner,
         assets=assets,

@@ -64,23 +64,6 @@ def accrue(state: MakerState, money: Money, factors: F64) -> None:
 
 
 @kernel
-def heal(state: MakerState, money: Money) -> None:
-    """Cancel the system's own stable tokens against debt that no auction may still cover.
-
-    The contract lets anyone do so once the debt has left its queue (`vow.flog`, `vow.heal`).
-    """
-    for w in range(state.system.shape[0]):
-        system = state.system[w]
-        lost = system["sin"] - system["due"]
-        amount = min(lost, system["surplus"])
-        if not amount > 0.0:
-            continue
-        if burn(money.balances, money.burnt, w, state.account, state.assets[1], amount):
-            system["sin"] -= amount
-            system["surplus"] -= amount
-
-
-@kernel
 def lock(
     state: MakerState, money: Money, w: int, p: int, account: int, amount: float, limit: float
 ) -> tuple[int, float]:

@@ -107,6 +107,18 @@ def test_amount_is_the_best_of_a_brute_force_search(stage, collateral, health, v
     assert gains[-1] > 0.0
 
 
+def test_a_dollar_of_debt_is_worth_a_call_where_the_oracle_gives_collateral_away(stage):
+    """At $1 an ether, 50 of them cost $47: far less debt than a bonus of 5% would need to pay."""
+    agent = keeper(min_profit_usd=50.0)
+    model = make(stage, agent, position(100_000.0, 1.5))
+    model.world.open_block()
+    assert len(calls(agent.decide(model.view))) == 0
+    model.world.oracle_price[:, WETH] = 1.0
+    model.view.forget()
+    (chosen,) = calls(agent.decide(model.view))
+    assert chosen["amount"] == pytest.approx(50.0 / (1.0 + stage.bonus), rel=1e-6)
+
+
 def test_ledger_shows_the_profit_that_was_expected(stage):
     agent = keeper(max_trade_usd=1e9, gas_money=1.0)
     model = make(stage, agent, position(600_000.0, 0.97))

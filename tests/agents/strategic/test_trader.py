@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from agents.strategic.arbitrageur import Arbitrageur, decide, decide_pool
 from agents.strategic.rebalance import rebalance
 from agents.strategic.trader import gas_bid
-from sim.actions import Reject, Verb, new_rows
+from sim.actions import Reject, Verb, new_rows, take_rows
 from sim.amm.concentrated import ConcentratedPool
 from sim.amm.stableswap import StableSwapPool
 
@@ -295,7 +295,9 @@ def test_the_arbitrage_of_a_world_alone_is_bit_identical(stage):
         for _ in range(12):
             stage.play(model)
         rows = model.world.events.rows()
-        rows, balances = rows[rows["world"] == 0], model.world.ledger.balances[0].tobytes()
+        # numpy's own selection copies field by field and leaves the padding as it finds it
+        rows = take_rows(rows, np.flatnonzero(rows["world"] == 0))
+        balances = model.world.ledger.balances[0].tobytes()
         model.close()
         return rows.tobytes(), balances, len(rows)
 

@@ -149,13 +149,15 @@ def test_frozen_and_paused(stand_in: Any, term: str, open_verbs: set[Verb]) -> N
 STETH = 1
 
 
-def staked(stand_in: Any, n_worlds: int = 1) -> tuple[Any, PooledMarket]:
+def staked(stand_in: Any, n_worlds: int = 1, opening: bool = False) -> tuple[Any, PooledMarket]:
     """A lender, a position with staked ether that owes ether, and one that owes dollars."""
     world = stand_in(n_worlds, assets=("WETH", "STETH", "USDC"), prices=(2000.0, 2000.0, 1.0))
     market = PooledMarket(
         PooledParams(
             reserves=dict.fromkeys(world.assets, ReserveParams(**PLAIN)),
-            categories={"ether": CategoryParams(collaterals=["STETH"], borrowable=["WETH"])},
+            categories={
+                "ether": CategoryParams(collaterals=["STETH"], borrowable=["WETH"], opening=opening)
+            },
         )
     )
     market.add_positions("lenders", np.array([[100.0, 0.0, 90_000.0]]), np.zeros((1, 3)))
@@ -234,6 +236,16 @@ def test_a_category_is_copied_undone_and_reset(stand_in: Any) -> None:
     assert market.state.mode[0, 1] == 1
     market.reset(np.array([True, False]))
     assert market.state.mode.sum() == 0
+
+
+def test_loans_of_the_initial_book_may_start_in_a_category(stand_in: Any) -> None:
+    """The loan of ether against staked ether does; the lender and the loan of dollars do not."""
+    world, market = staked(stand_in, 2, opening=True)
+    np.testing.assert_array_equal(market.state.mode, [[0, 1, 0]] * 2)
+    np.testing.assert_allclose(market.health_factors()[0, 1:], [9.5 / 7.0, 16_000.0 / 14_000.0])
+    assert enter(world, market, 1, 0.0) == Reject.OK
+    market.reset(np.array([True, False]))
+    np.testing.assert_array_equal(market.state.mode, [[0, 1, 0]] * 2)
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,9 @@ class Maker(Alone):
                 system["dirt" if name == "tab" else "due"], total, rtol=1e-9, atol=1e-7
             )
         assert (state.auctions["lot"][~live] == 0.0).all()
+        waiting = state.queue["debt"].sum(axis=1)
+        np.testing.assert_allclose(system["queued"], waiting, rtol=1e-9, atol=1e-7)
+        assert (system["queued"] <= system["sin"] * (1.0 + 1e-12) + 1e-7).all()
         for w in range(self.n_worlds):
             n = int(system["n_live"][w])
             assert sorted(state.slots[w]) == list(range(state.slots.shape[1]))

@@ -19,6 +19,7 @@ INK, DEBT = (100.0, 3.0, 800.0, 20.0), (10_000.0, 250.0, 70_000.0, 0.0)
 TERMS = {
     "ttl": 120.0, "tau": 240.0, "lump": 60.0, "curve": "exponential", "cut": 0.999, "tail": 150.0,
     "tip": 3.0, "chip": 0.01, "hole": 40_000.0, "stability_fee": 2.0, "surplus": 500.0,
+    "wait": 60.0,
 }  # fmt: skip
 
 
@@ -61,7 +62,11 @@ def rows_of(rng, world, auction, n=10):
 
 
 def play(world, auction, rng, blocks=40):
-    """Blocks of random rows under a price that falls; yields the rows after each."""
+    """Blocks of random rows under a price that falls; yields the rows after each.
+
+    They begin nine minutes before an hour is full, so that a bin of the debt queue is released.
+    """
+    world.step += 51
     for _ in range(blocks):
         world.step += 1
         world.oracle_price[:, 0] *= np.exp(rng.normal(-0.02, 0.06, world.n_worlds))

@@ -1,0 +1,1 @@
+"""Models fitted to recorded markets: `python -m experiments.calibrate WHAT data=DIR`."""

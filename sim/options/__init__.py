@@ -1,0 +1,1 @@
+"""Options: prices, Greeks, implied volatility, coin settlement, surfaces."""
