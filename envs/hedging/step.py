@@ -104,10 +104,7 @@ def mark(state: HedgeState, marks: Marks, terms: Record) -> None:
 
     The same formulas as `option`, in loops over stretches of worlds that become vector code.
     """
-    for w in range(marks.price.shape[0]):
-        marks.value[w] = marks.delta[w] = marks.gamma[w] = marks.vega[w] = marks.short[w] = 0.0
-        marks.expires[w] = 0.0
-    used = 0
+    used = 1  # an empty slot is worth nothing, and begins the sums
     for w in range(marks.price.shape[0]):
         used = max(used, state.n_slots[w])
     for k in range(used):
@@ -143,25 +140,54 @@ def mark_stretch(state: HedgeState, marks: Marks, terms: Record, k: int, first: 
         other[i] = density[i] * ratio[i]
     normal_distributions(d1, density, nd1)
     normal_distributions(d2, other, nd2)
+    value, delta, gamma, vega = ratio, nd1, density, other
     for i in range(n):
-        w = first + i
-        price, sign = marks.price[w], state.sign[w, k]
-        value = sign * (price * nd1[i] - state.strike[w, k] * nd2[i])
-        delta = sign * nd1[i]
-        gamma, vega = DENSITY * density[i] / s[i], DENSITY * density[i] * price * root[i]
-        if inverse > 0.0:
-            value /= price
-            vega /= price
-            gamma += value - delta
-            delta -= value
-        left = state.expiry[w, k] - marks.step[w]
-        marks.expires[w] += 1.0 if left == 0.0 else 0.0
-        owed = state.owed[w, k] if left > 0.0 else 0.0
-        marks.value[w] += owed * value
-        marks.delta[w] += owed * delta
-        marks.gamma[w] += owed * gamma
-        marks.vega[w] += owed * vega
-        marks.short[w] += max(owed, 0.0)
+        price, sign = marks.price[first + i], state.sign[first + i, k]
+        value[i] = sign * (price * nd1[i] - state.strike[first + i, k] * nd2[i])
+        delta[i] = sign * nd1[i]
+    for i in range(n):
+        vega[i] = DENSITY * density[i] * marks.price[first + i] * root[i]
+        gamma[i] = DENSITY * density[i] / s[i]
+    if inverse > 0.0:
+        for i in range(n):
+            coin = 1.0 / marks.price[first + i]
+            value[i] *= coin
+            vega[i] *= coin
+            gamma[i] += value[i] - delta[i]
+            delta[i] -= value[i]
+    add_marks(state, marks, k, first, n)
+
+
+@inlined
+def add_marks(state: HedgeState, marks: Marks, k: int, first: int, n: int) -> None:
+    """Add what the k-th options are worth and move; the first of a world begin the sums.
+
+    `work` holds value, delta, gamma, vega of one option in its rows 0, 6, 5, 8.
+    """
+    owed, work = marks.work[1, :n], marks.work
+    for i in range(n):
+        left = state.expiry[first + i, k] - marks.step[first + i]
+        owed[i] = state.owed[first + i, k] if left > 0.0 else 0.0
+        ends = 1.0 if left == 0.0 else 0.0
+        marks.expires[first + i] = ends if k == 0 else marks.expires[first + i] + ends
+    sums(owed, work[0, :n], marks.value[first : first + n], k == 0)
+    sums(owed, work[6, :n], marks.delta[first : first + n], k == 0)
+    sums(owed, work[5, :n], marks.gamma[first : first + n], k == 0)
+    sums(owed, work[8, :n], marks.vega[first : first + n], k == 0)
+    short = marks.short[first : first + n]
+    for i in range(n):
+        short[i] = max(owed[i], 0.0) + (0.0 if k == 0 else short[i])
+
+
+@inlined
+def sums(owed: F64, each: F64, out: F64, begins: bool) -> None:
+    """Add `owed * each` to `out`, or begin with it."""
+    if begins:
+        for i in range(owed.shape[0]):
+            out[i] = owed[i] * each[i]
+    else:
+        for i in range(owed.shape[0]):
+            out[i] += owed[i] * each[i]
 
 
 @inlined

@@ -143,11 +143,12 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
         if seed is not None or self._bound_to is None:
             chosen = self._everywhere
             self._bind(int(seed if seed is not None else 0))
+        self._observation = self._observation.copy()
         self._begin(chosen)
         self._waiting &= ~chosen
         if chosen[0]:
             self._shoot(True)
-        return self._observation.copy(), {}
+        return self._given(), {}
 
     def step(self, actions: Any) -> tuple[F32, F64, Bool, Bool, dict[str, Any]]:
         """Play one period everywhere.
@@ -159,6 +160,7 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
         """
         actions = self._checked(actions)
         waiting, first = self._waiting, bool(self._waiting[0])
+        self._observation = np.empty_like(self._observation)  # whose rows are all written below
         if waiting.all():
             self._reward[:], self._done[:] = 0.0, False
         else:
@@ -192,7 +194,7 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
                 self._shoot(True)
         else:
             self._waiting = waiting | done
-        return self._observation.copy(), self._reward.copy(), terminated, truncated, info
+        return self._given(), self._reward.copy(), terminated, truncated, info
 
     # -- how it is done ---------------------------------------------------------------------------
 
@@ -215,6 +217,11 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
             self.state, self._marks, self.record, self._fields, self._low, self._high, chosen,
             self._observation,
         )  # fmt: skip
+
+    def _given(self) -> F32:
+        """Give observations away; a masked reset will show some of these rows again."""
+        disabled = self.autoreset_mode == AutoresetMode.DISABLED
+        return self._observation.copy() if disabled else self._observation
 
     def _shoot(self, anew: bool) -> None:
         """Film world 0 where somebody watches."""

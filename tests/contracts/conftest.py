@@ -66,7 +66,7 @@ SMALL = ("book.n_positions=200", "hours=1.5", "check_every=1")
 
 
 @pytest.fixture
-def study(compose, data):
+def small_study(compose, data):
     """Factory: a small study that chooses one file of one group."""
 
     def build(group, name, *overrides, mounted=False):

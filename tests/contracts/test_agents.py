@@ -103,10 +103,10 @@ def play(model, label):
     return sent
 
 
-def test_an_agent_decides_well_formed_rows(agent, study, make_model, scripted):
+def test_an_agent_decides_well_formed_rows(agent, small_study, make_model, scripted):
     overrides = [f"+agent@cast.mine={agent}", *needs(agent), "scenarios.crash.start_hours=0.2",
                  "scenarios.crash.duration_hours=0.6"]  # fmt: skip
-    config = study("cast", "default", *overrides)
+    config = small_study("cast", "default", *overrides)
     config["cast"]["mine"].update(SETTINGS.get(agent, {}))
     if agent == "lenders":
         del config["cast"]["lenders"]
@@ -122,10 +122,10 @@ def test_an_agent_decides_well_formed_rows(agent, study, make_model, scripted):
     model.close()
 
 
-def test_an_agent_replays_after_reset_and_restore(agent, study, make_model, scripted):
+def test_an_agent_replays_after_reset_and_restore(agent, small_study, make_model, scripted):
     own = [f"+agent@cast.mine={agent}", *needs(agent)] if needs(agent) else []
     overrides = [*own, "scenarios.crash.start_hours=0.1", "scenarios.crash.duration_hours=0.3"]
-    config, extra = study("cast", "default", *overrides), vault_owner(agent, scripted)
+    config, extra = small_study("cast", "default", *overrides), vault_owner(agent, scripted)
     model = make_model(config, 0, 2, extra=extra)
 
     def decisions(n):
@@ -148,26 +148,26 @@ def test_an_agent_replays_after_reset_and_restore(agent, study, make_model, scri
     model.close()
 
 
-def test_a_cast_plays(cast, study, make_model):
-    config = study("cast", cast, "scenarios.crash.start_hours=0.2")
+def test_a_cast_plays(cast, small_study, make_model):
+    config = small_study("cast", cast, "scenarios.crash.start_hours=0.2")
     model = make_model(config, 0, 2)
     sent = play(model, f"conf/cast/{cast}.yaml")
     assert sum(sent.values()) > 0
     model.close()
 
 
-def test_agents_of_a_cast_have_their_own_names(cast, study):
-    assert len(parts(study("cast", cast), "cast")) > 1
+def test_agents_of_a_cast_have_their_own_names(cast, small_study):
+    assert len(parts(small_study("cast", cast), "cast")) > 1
 
 
-def test_a_book_opens_a_market(book, study, make_model, tmp_path):
+def test_a_book_opens_a_market(book, small_study, make_model, tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text(
         "account,collateral_WETH,collateral_WBTC,debt_USDC,debt_DAI\n"
         "ann,10,0,9000,0\nbob,0,2,30000,1000\ncy,3,1,0,20000\n"
     )
     overrides = [f"positions={path}"]
-    config = study("book", book, *(overrides if book == "file" else []))
+    config = small_study("book", book, *(overrides if book == "file" else []))
     model = make_model(config, 0, 2)
     lending = model.world.venues["lending"]
     health = lending.health_factors()
@@ -182,8 +182,8 @@ def test_a_book_opens_a_market(book, study, make_model, tmp_path):
 
 
 @pytest.mark.parametrize("n_worlds", [1, 3])
-def test_enrolled_agents_share_no_account(study, make_model, n_worlds):
-    model = make_model(study("cast", "default"), 0, n_worlds)
+def test_enrolled_agents_share_no_account(small_study, make_model, n_worlds):
+    model = make_model(small_study("cast", "default"), 0, n_worlds)
     accounts = [agent.account for agent in model.members.values()]
     accounts += [venue.account for venue in model.world.venues.values()]
     assert len(set(accounts)) == len(accounts)

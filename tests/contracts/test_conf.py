@@ -50,10 +50,10 @@ FILES = [
 
 
 @pytest.mark.parametrize(("group", "name"), FILES, ids=lambda text: text)
-def test_a_file_makes_the_part_that_its_group_promises(group, name, study, tmp_path):
+def test_a_file_makes_the_part_that_its_group_promises(group, name, small_study, tmp_path):
     if group in MAPS:
         key = {"scenario": "scenarios"}.get(group, group)
-        config = study(group, name)
+        config = small_study(group, name)
         for made in parts(config, key).values():
             assert isinstance(made, MAPS[group]), f"conf/{group}/{name}.yaml makes {type(made)}"
         return
@@ -61,11 +61,11 @@ def test_a_file_makes_the_part_that_its_group_promises(group, name, study, tmp_p
         f"conf/{group}/ is a new group: say in KINDS of this test what its files make"
     )
     if group == "agent":
-        described = study("cast", "default", f"+agent@cast.mine={name}")["cast"]["mine"]
+        described = small_study("cast", "default", f"+agent@cast.mine={name}")["cast"]["mine"]
     elif group == "pool":
-        described = study(group, name)["pools"]["mine"]
+        described = small_study(group, name)["pools"]["mine"]
     else:
-        described = study(group, name, f"positions={tmp_path / 'mine.csv'}")[group]
+        described = small_study(group, name, f"positions={tmp_path / 'mine.csv'}")[group]
     made = instantiate(OmegaConf.create(described), _convert_="all")
     kind = KINDS[group]
     if kind is None:
@@ -84,17 +84,17 @@ def test_a_file_says_what_it_is(group, name):
 
 
 @pytest.mark.parametrize(("group", "name"), FILES, ids=lambda text: text)
-def test_a_mistyped_key_is_refused(group, name, study, tmp_path):
+def test_a_mistyped_key_is_refused(group, name, small_study, tmp_path):
     """A typo must not pass for a setting."""
     if group in MAPS:
         pytest.skip("made of parts that are tested on their own")
     key = {"pool": "pools.mine", "agent": "cast.mine"}.get(group, group)
     extra = [f"+{key}.colour=red", f"positions={tmp_path / 'none.csv'}"]
     if group == "agent":
-        config = study("cast", "default", f"+agent@cast.mine={name}", *extra)
+        config = small_study("cast", "default", f"+agent@cast.mine={name}", *extra)
         described = config["cast"]["mine"]
     else:
-        config = study(group, name, *extra)
+        config = small_study(group, name, *extra)
         described = config["pools"]["mine"] if group == "pool" else config[group]
     with pytest.raises(Exception, match=r"colour|takes no arguments"):
         instantiate(OmegaConf.create(described), _convert_="all")

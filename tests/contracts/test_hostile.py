@@ -92,9 +92,9 @@ class Stage:
 
 
 @pytest.fixture
-def stage(lending, study, chaotic):
+def stage(lending, small_study, chaotic):
     """The market of each file in turn."""
-    model, chaos = chaotic(study("lending", lending, mounted=True), n_worlds=1)
+    model, chaos = chaotic(small_study("lending", lending, mounted=True), n_worlds=1)
     yield Stage(lending, model, chaos.account)
     model.close()
 

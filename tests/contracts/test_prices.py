@@ -11,9 +11,9 @@ STEPS = 40
 
 
 @pytest.fixture
-def seat(price, study):
+def seat(price, small_study):
     """Factory: the process bound to some worlds of the default study."""
-    config = study("price", price)
+    config = small_study("price", price)
 
     def bind(ids, seed=2):
         process = part(config, "price")

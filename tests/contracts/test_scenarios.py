@@ -7,8 +7,8 @@ def state_of(world):
     return [arena.buffer.tobytes() for arena in world._arenas()]
 
 
-def test_a_scenario_changes_inputs_and_nothing_else(scenario, study, make_model):
-    model = make_model(study("scenario", scenario), 0, 3)
+def test_a_scenario_changes_inputs_and_nothing_else(scenario, small_study, make_model):
+    model = make_model(small_study("scenario", scenario), 0, 3)
     world = model.world
     before = state_of(world)
     steps = np.linspace(0, world.n_steps - 1, 200).astype(int)
@@ -30,8 +30,8 @@ def test_a_scenario_changes_inputs_and_nothing_else(scenario, study, make_model)
     model.close()
 
 
-def test_a_scenario_is_a_function_of_step_and_world_id(scenario, study, make_model):
-    config = study("scenario", scenario)
+def test_a_scenario_is_a_function_of_step_and_world_id(scenario, small_study, make_model):
+    config = small_study("scenario", scenario)
     together, alone = make_model(config, 5, 8), make_model(config, 6, 7)
     worlds = [together.world, alone.world]
     for step in (worlds[0].n_steps // 2, 3, worlds[0].n_steps // 3):  # in any order
@@ -49,8 +49,8 @@ def test_a_scenario_is_a_function_of_step_and_world_id(scenario, study, make_mod
     alone.close()
 
 
-def test_a_scenario_plays(scenario, study, make_model):
-    model = make_model(study("scenario", scenario), 0, 2)
+def test_a_scenario_plays(scenario, small_study, make_model):
+    model = make_model(small_study("scenario", scenario), 0, 2)
     for _ in range(90):
         model.step()
     model.world.check()

@@ -40,11 +40,11 @@ def drive(label, model, chaos, randoms, seed):
 
 
 @pytest.fixture
-def held(chaotic, study):
+def held(chaotic, small_study):
     """Factory: model and chaos agent of a study that holds one file, and a label for messages."""
 
     def build(group, name):
-        return *chaotic(study(group, name, mounted=True)), f"conf/{group}/{name}.yaml"
+        return *chaotic(small_study(group, name, mounted=True)), f"conf/{group}/{name}.yaml"
 
     return build
 
@@ -154,9 +154,9 @@ def test_results_have_names_of_their_own(group, held, files):
 
 
 @pytest.mark.parametrize("group", ["blockspace", "background", "sequencer"])
-def test_chains_play_and_conserve_under_random_rows(group, study, chaotic, randoms, files):
+def test_chains_play_and_conserve_under_random_rows(group, small_study, chaotic, randoms, files):
     for name in files(group):
-        config = study(group, name)
+        config = small_study(group, name)
         model, chaos = chaotic(config)
         label = f"conf/{group}/{name}.yaml"
         included = drive(label, model, chaos, randoms, 1)
@@ -173,9 +173,9 @@ def test_chains_play_and_conserve_under_random_rows(group, study, chaotic, rando
 
 
 @pytest.mark.parametrize("group", ["sequencer", "background", "oracle", "market", "blockspace"])
-def test_a_world_is_the_same_in_any_batch(group, study, make_model, trace, files):
+def test_a_world_is_the_same_in_any_batch(group, small_study, make_model, trace, files):
     for name in files(group):
-        config = study(group, name, "scenarios.crash.start_hours=0.1")
+        config = small_study(group, name, "scenarios.crash.start_hours=0.1")
         found = []
         for first, stop, w in ((0, 4, 2), (2, 3, 0)):
             model = make_model(config, first, stop)
