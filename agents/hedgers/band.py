@@ -4,12 +4,12 @@ from abc import abstractmethod
 
 import numpy as np
 
-from agents.hedgers.hedger import Hedger, Scalar, Sight
+from agents.hedgers.hedger import Rule, Scalar, Sight
 from sim.kernel import F64
 from sim.terms import check_range
 
 
-class Band(Hedger):
+class Band(Rule):
     """A hedger that leaves its holding alone inside a band around the delta."""
 
     @abstractmethod

@@ -3,12 +3,12 @@
 import numpy as np
 
 from agents.hedgers.greeks import DELTA, greeks
-from agents.hedgers.hedger import Hedger, Scalar, Sight
+from agents.hedgers.hedger import Rule, Scalar, Sight
 from sim.kernel import F64
 from sim.terms import check_range
 
 
-class Delta(Hedger):
+class Delta(Rule):
     """Delta of Black and Scholes at the volatility of marks, with a lift for the smile.
 
     Parameters

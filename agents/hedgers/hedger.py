@@ -100,7 +100,7 @@ class Scalar:
 
 
 class Hedger(ABC):
-    """A rule for what to hold.
+    """Whoever decides what is traded.
 
     `bind(desk)` comes first; a hedger that cannot work there raises ConfigError. A hedger keeps no
     memory of the episode, so that it may be asked about any batch of worlds at any period.
@@ -130,6 +130,14 @@ class Hedger(ABC):
     def told(self) -> str:
         """Its numbers, for tables."""
         return ""
+
+    @abstractmethod
+    def actions(self, sight: Sight) -> F64:
+        """Actions in [-1, 1], shape (world, number)."""
+
+
+class Rule(Hedger):
+    """A hedger that says what to hold, whatever an action means in its environment."""
 
     @abstractmethod
     def target(self, sight: Sight) -> F64:

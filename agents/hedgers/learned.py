@@ -29,12 +29,11 @@ class Learned(Hedger):
     ) -> None:
         if (path is None) == (model is None):
             raise ConfigError("a learned hedger needs a path or a model, and not both; give one")
-        self.model = model if path is None else load(Path(path).expanduser())
+        self.model = model or load(Path(str(path)).expanduser())
         self.title = title
 
     def bind(self, desk: Desk) -> None:
         """Take over the terms; fields and action must be those of the training."""
-        assert self.model is not None
         there, network = plain(self.model.environment), self.model.network
         fields = tuple(there["fields"])
         if fields != desk.fields:
@@ -60,14 +59,12 @@ class Learned(Hedger):
     @property
     def told(self) -> str:
         """How it was trained."""
-        assert self.model is not None
         trained = self.model.trained
         seed = f", seed {trained['seed']}" if "seed" in trained else ""
         return f"{trained.get('algorithm', '')}{seed}"
 
     def differences(self) -> dict[str, tuple[Any, Any]]:
         """Terms that are not those of the training: name to (then, now)."""
-        assert self.model is not None
         then = dict(_flat(plain(self.model.environment["terms"])))
         now = dict(_flat(plain(self.desk.description["terms"])))
         return {
@@ -76,13 +73,8 @@ class Learned(Hedger):
             if then[name] != now.get(name) and not name.startswith(("reward.", "observation"))
         }
 
-    def target(self, sight: Sight) -> F64:
-        """Not asked: the network gives actions."""
-        raise NotImplementedError
-
     def actions(self, sight: Sight) -> F64:
         """Return what the network says."""
-        assert self.model is not None
         return self.model.network(sight.observation).astype(np.float64)
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 
 from agents.hedgers.greeks import DELTA, greeks
-from agents.hedgers.hedger import Hedger, Sight
+from agents.hedgers.hedger import Rule, Sight
 from sim.kernel import F64
 from sim.terms import check_range
 
 
-class Leland(Hedger):
+class Leland(Rule):
     """Delta at the volatility sigma sqrt(1 + sqrt(2 / pi) 2 k / (sigma sqrt(dt))).
 
     k is the cost of a trade as a fraction of its worth, dt the length of a period (Leland 1985, J.

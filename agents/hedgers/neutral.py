@@ -3,7 +3,7 @@
 import numpy as np
 
 from agents.hedgers.greeks import DELTA, GAMMA, VEGA, greeks, listed_greeks
-from agents.hedgers.hedger import Desk, Hedger, Scalar, Sight, toward
+from agents.hedgers.hedger import Desk, Rule, Scalar, Sight, toward
 from sim.errors import ConfigError
 from sim.kernel import F64
 from sim.terms import check_range
@@ -11,7 +11,7 @@ from sim.terms import check_range
 _GREEKS = {"gamma": GAMMA, "vega": VEGA}
 
 
-class Neutral(Hedger):
+class Neutral(Rule):
     """Trade the listed option so that a share of the book's gamma or vega is gone, then the delta.
 
     Parameters

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from agents.hedgers.hedger import Hedger, Scalar, Sight
+from agents.hedgers.hedger import Rule, Scalar, Sight
 from sim.kernel import F64
 from sim.terms import check_range
 
 
-class Static(Hedger):
+class Static(Rule):
     """A constant holding.
 
     Parameters
