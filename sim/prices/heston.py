@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import numpy as np
 
 from sim import streams
+from sim.errors import ConfigError
 from sim.kernel import F64, I64, U64, inlined, kernel
 from sim.prices.jumps import PATHS as JUMP_PATHS
 from sim.prices.jumps import merton_jump
@@ -334,6 +335,11 @@ def heston_filler(
 ) -> PathFiller:
     """Make what fills whole paths; `jump` and `compensator` as from `jumps.merton_terms`."""
     terms = heston_terms(process, [asset], dt_seconds)[0]
+    if terms[2] == 0.0:
+        raise ConfigError(
+            f"{asset} has no volatility, so its variance has no path; give volatility.{asset}, or "
+            "choose gbm for a price that does not move"
+        )
     terms[0] -= compensator
     variance = one_asset(process.volatility, asset) ** 2
     arguments = (float(process.initial[asset]), variance, terms, jump)

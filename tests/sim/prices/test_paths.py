@@ -8,6 +8,7 @@ from scipy import stats
 
 from sim import streams
 from sim.errors import ConfigError, InputError
+from sim.prices.heston import Heston
 from sim.prices.paths import CHUNK, addresses
 from sim.prices.process import SECONDS_PER_YEAR
 from sim.prices.replay import Replay
@@ -168,6 +169,8 @@ def test_bad_requests_get_one_sentence(models, make_bars):
         models("garch").paths(1, [0], 0, 3, 3600.0)
     with pytest.raises(ConfigError, match="dt_seconds must be a whole multiple or a whole part"):
         models("bootstrap").paths(1, [0], 0, 3, 5400.0)
+    with pytest.raises(ConfigError, match="WETH has no volatility, so its variance has no path"):
+        Heston(initial={"WETH": 100.0}).paths(1, [0], 0, 3, DAY)
     replay = Replay(bars={"WETH": make_bars("ETH", [1.0, 2.0])}, start=1.6e9)
     with pytest.raises(ConfigError, match="Replay makes no whole paths; take HistoricalWindows"):
         replay.paths(1, [0], 0, 1, 3600.0)
