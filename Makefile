@@ -31,7 +31,7 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	@$(PIP) --editable '.[dev,scale]'
+	@$(PIP) --editable '.[dev,rl,scale]'
 	@touch $@ $(VENV)/.core
 
 demo: $(VENV)/.core
