@@ -107,6 +107,10 @@ def column(state: HedgeState, terms: Record, field: int, work: F64, first: int, 
         strike = math.log(terms["moneyness"]) if terms["quantity"] > 0.0 else 0.0
         for i in range(n):
             out[i] = (state.seen_log[first + i] - strike) / state.scale[first + i]
+    elif field == 1:
+        share = 1.0 / terms["n_steps"]
+        for i in range(n):
+            out[i] = 1.0 - share * state.t[first + i]
     elif field == 2:
         copy_stretch(out, state.holding, first)
     elif field == 3:
