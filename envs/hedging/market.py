@@ -4,13 +4,10 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from envs.hedging.state import CONDITIONS
 from sim.errors import ConfigError
 from sim.kernel import F64, I64, Bool
 from sim.prices.process import SECONDS_PER_YEAR, PriceProcess
 from sim.terms import check_range
-
-NOTHING_TOLD: F64 = np.zeros((0, 0, len(CONDITIONS)))
 
 
 class HedgeMarket(ABC):
@@ -23,12 +20,12 @@ class HedgeMarket(ABC):
     path : array (world, step + 1, channel)
         Price (cash) and, where `has_volatility`, its annual volatility; kernels read it.
     conditions : array (world, step + 1, condition)
-        See `envs.hedging.state.CONDITIONS`; empty where the market tells nothing more.
+        See `envs.hedging.state.CONDITIONS`; None where the market tells nothing more.
     has_volatility : bool
     """
 
     path: F64
-    conditions: F64 = NOTHING_TOLD
+    conditions: F64 | None = None
     has_volatility: bool
 
     @abstractmethod

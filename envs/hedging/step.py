@@ -46,7 +46,7 @@ def see_conditions(state: HedgeState, conditions: F64, w: int, t: int) -> None:
 
 @kernel
 def begin(
-    state: HedgeState, path: F64, conditions: F64, terms_: Rows, key: U64, world_ids: I64,
+    state: HedgeState, path: F64, conditions: F64 | None, terms_: Rows, key: U64, world_ids: I64,
     chosen: Bool,
 ) -> None:  # fmt: skip
     """Start the episode of every chosen world at the first step of its path."""
@@ -82,7 +82,7 @@ def begin(
         if quantity > 0.0:
             state.strike[w, 0], state.expiry[w, 0] = strike, terms["expiry_steps"]
             state.owed[w, 0], state.sign[w, 0], state.n_slots[w] = quantity, terms["sign"], 1
-        if conditions.shape[0] > 0:
+        if conditions is not None:
             state.premium[w] = conditions[w, 0, PREMIUM]
             see_conditions(state, conditions, w, 0)
         if terms["swap"] > 0.0:
@@ -171,11 +171,11 @@ def look(state: HedgeState, terms: Record, key: U64, world: int, w: int) -> bool
 
 @inlined
 def holding_gain(
-    state: HedgeState, conditions: F64, terms: Record, w: int, t: int, after: float
+    state: HedgeState, conditions: F64 | None, terms: Record, w: int, t: int, after: float
 ) -> tuple[float, float]:
     """Let the holding go to step t, at `after` of the underlying; return its gain and funding."""
     price, held, paid = state.price[w], state.holding[w], terms["funding"] * terms["years"]
-    if conditions.shape[0] > 0:
+    if conditions is not None:
         price *= math.exp(state.premium[w])
         state.premium[w] = conditions[w, t, PREMIUM]
         after *= math.exp(state.premium[w])
@@ -188,7 +188,7 @@ def holding_gain(
 
 @inlined
 def move_on(
-    state: HedgeState, marks: Marks, path: F64, conditions: F64, terms: Record, key: U64,
+    state: HedgeState, marks: Marks, path: F64, conditions: F64 | None, terms: Record, key: U64,
     world: int, w: int, spent: float,
 ) -> float:  # fmt: skip
     """Take over the next step's marks after trades that cost `spent`.
@@ -220,7 +220,7 @@ def move_on(
         state.seen_price[w], state.seen_volatility[w] = after, vol
         state.delta[w], state.gamma[w] = marks.delta[w], marks.gamma[w]
         state.vega[w] = marks.vega[w]
-        if conditions.shape[0] > 0:
+        if conditions is not None:
             see_conditions(state, conditions, w, t)
     else:
         state.last[w], state.unseen[w] = 0.0, change
@@ -228,10 +228,10 @@ def move_on(
 
 
 @inlined
-def close_out(state: HedgeState, terms: Record, closing: F64, w: int) -> float:
+def close_out(state: HedgeState, terms: Record, closing: F64 | None, w: int) -> float:
     """Close the holding of a liquidated account, and its options at their mark; return the fee."""
     now = state.price[w] if terms["inverse"] == 0.0 else 1.0
-    fee = closing[w] * now / state.price[w] if closing.shape[0] > 0 else 0.0
+    fee = closing[w] * now / state.price[w] if closing is not None else 0.0
     fee += terms["liquidation_fee"] * abs(state.holding[w]) * now
     fee += terms["option_liquidation_fee"] * state.short[w] * now
     fee /= state.unit[w]
@@ -263,21 +263,21 @@ def trade_all(state: HedgeState, marks: Marks, actions: F64, terms_: Rows, activ
 
 
 @inlined
-def closing_cost(state: HedgeState, terms: Record, closing: F64, w: int) -> float:
+def closing_cost(state: HedgeState, terms: Record, closing: F64 | None, w: int) -> float:
     """Cost of closing the holding, over `unit`; `closing` (world,) is what the market takes."""
     linear = terms["inverse"] == 0.0
     now, first = (state.price[w], state.first[w]) if linear else (1.0, 1.0)
     size = abs(state.holding[w])
     fee = fee_of(terms, size, now, first)
-    if closing.shape[0] > 0:
+    if closing is not None:
         fee += closing[w] * now / state.price[w]
     return fee / state.unit[w]
 
 
 @kernel
 def settle(
-    state: HedgeState, marks: Marks, path: F64, conditions: F64, closing: F64, over: bool,
-    terms_: Rows, key: U64, world_ids: I64, active: Bool, reward: F64, done: Bool,
+    state: HedgeState, marks: Marks, path: F64, conditions: F64 | None, closing: F64 | None,
+    over: bool, terms_: Rows, key: U64, world_ids: I64, active: Bool, reward: F64, done: Bool,
 ) -> None:  # fmt: skip
     """Let the period after the trades pass in every active world.
 
@@ -287,9 +287,9 @@ def settle(
         Scratch, with what `trade_all` or `take_fills` wrote.
     path : array (world, step + 1, 2)
         Price (cash) and annual volatility.
-    conditions : array (world, step + 1, condition) or empty
+    conditions : array (world, step + 1, condition) or None
         See `state.CONDITIONS`.
-    closing : array (world,) or empty
+    closing : array (world,) or None
         Cash that a market which answers orders takes for closing the holding, beyond its worth.
     over : bool
         Whether the market ends here, and every episode with it.
@@ -333,7 +333,7 @@ def settle(
 
 @kernel
 def step(
-    state: HedgeState, marks: Marks, path: F64, conditions: F64, actions: F64, terms_: Rows,
+    state: HedgeState, marks: Marks, path: F64, conditions: F64 | None, actions: F64, terms_: Rows,
     key: U64, world_ids: I64, active: Bool, reward: F64, done: Bool,
 ) -> None:  # fmt: skip
     """Play one period in every active world of a market that no hedger moves.
@@ -344,7 +344,6 @@ def step(
         In [-1, 1]; see `terms.Action`. The others are those of `settle`.
     """
     trade_all(state, marks, actions, terms_, active)
-    none = marks.order[:0]
     settle(
-        state, marks, path, conditions, none, False, terms_, key, world_ids, active, reward, done
+        state, marks, path, conditions, None, False, terms_, key, world_ids, active, reward, done
     )

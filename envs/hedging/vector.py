@@ -169,12 +169,13 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
             self._step(actions, active)
             self._observe(active)
         done, info = self._done.copy(), {}
-        ended = self.state.t == self.terms.contract.n_steps
-        terminated = done & (self.state.liquidated | (ended & self._closes))
-        truncated = done & ~terminated
+        terminated, truncated = done.copy(), np.zeros_like(done)
         if not first:
             self._shoot(False)
         if done.any():
+            ended = self._closes & (self.state.t == self.terms.contract.n_steps)
+            truncated = done & ~(self.state.liquidated | ended)
+            terminated = done & ~truncated
             info = self._report(done)
         if self.autoreset_mode == AutoresetMode.NEXT_STEP:
             if waiting.any():
