@@ -18,7 +18,10 @@ class CorradoSu(Rule):
 
     The formula is that of `sim.options.greeks`, at the volatility that marks would have without a
     smile: the moments take its place. Moments that are left out are estimated from training paths,
-    those of the log return over the last 1, 2, ... periods of an episode each by itself.
+    those of the log return over the last 1, 2, ... periods of an episode each by itself. The
+    formula's density is a normal one times a polynomial, which extreme moments turn negative:
+    skewness and excess kurtosis that do so within three standard deviations are shrunk, both by the
+    same factor, until it is 0 at worst.
 
     Parameters
     ----------
@@ -68,7 +71,7 @@ class CorradoSu(Rule):
                 chunk = []
         other = copy(self)
         other.moments = np.array(
-            [(0.0, 3.0), *(moments_of(np.concatenate(part)) for part in returns[1:])]
+            [(0.0, 3.0), *(shrunk(*moments_of(np.concatenate(part))) for part in returns[1:])]
         ).T
         return other
 
@@ -84,3 +87,11 @@ def moments_of(x: F64) -> tuple[float, float]:
     if not variance > 1e-30:
         return 0.0, 3.0
     return float((off**3).mean() / variance**1.5), float((off**4).mean() / variance**2)
+
+
+def shrunk(skew: float, kurtosis: float) -> tuple[float, float]:
+    """Moments for which the expansion's density is not negative within three deviations."""
+    x = np.linspace(-3.0, 3.0, 121)
+    change = skew / 6.0 * (x**3 - 3.0 * x) + (kurtosis - 3.0) / 24.0 * (x**4 - 6.0 * x**2 + 3.0)
+    factor = 1.0 / max(1.0, -float(change.min()))
+    return factor * skew, 3.0 + factor * (kurtosis - 3.0)

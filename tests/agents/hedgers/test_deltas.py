@@ -9,7 +9,7 @@ from scipy.special import ndtr
 from scipy.stats import kurtosis as excess
 from scipy.stats import skew
 
-from agents.hedgers.corrado_su import CorradoSu, moments_of
+from agents.hedgers.corrado_su import CorradoSu, moments_of, shrunk
 from agents.hedgers.delta import TITLES, Delta
 from agents.hedgers.greeks import DELTA, RULES, VALUE, fill_greeks, greeks
 from agents.hedgers.hedger import Desk
@@ -181,6 +181,19 @@ def test_moments_are_those_of_the_returns_to_the_end(sabr):
         hedger.told == f"skew {hedger.moments[0, 240]:+.2f}, kurtosis {hedger.moments[1, 240]:.2f}"
     )
     assert moments_of(np.ones(5)) == (0.0, 3.0)
+
+
+@pytest.mark.parametrize("moments", [(-3.2, 22.0), (0.3, 9.0), (-1.0, 3.0), (2.0, 2.0)])
+def test_moments_that_no_density_has_are_shrunk_until_one_has_them(moments):
+    lean, tails = shrunk(*moments)
+    factor = lean / moments[0]
+    assert 0.0 < factor < 1.0
+    assert tails - 3.0 == pytest.approx(factor * (moments[1] - 3.0))
+    x = np.linspace(-3.0, 3.0, 121)
+    hermite = (x**3 - 3.0 * x, x**4 - 6.0 * x**2 + 3.0)
+    density = 1.0 + lean / 6.0 * hermite[0] + (tails - 3.0) / 24.0 * hermite[1]
+    assert density.min() == pytest.approx(0.0, abs=1e-12)
+    assert shrunk(-0.3, 4.0) == (-0.3, 4.0)
 
 
 def test_moments_of_each_horizon_are_used_at_it(sabr):
