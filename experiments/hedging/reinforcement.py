@@ -160,7 +160,9 @@ class Reinforcement(Algorithm):
                 tensorboard_log=board, **settings,
             )  # fmt: skip
         except TypeError as error:
-            raise ConfigError(f"algo.settings: {error}; correct their names") from None
+            raise ConfigError(
+                f"algo.settings or algo.policy: {error}; correct their names"
+            ) from None
         if self.algorithm in ON_POLICY and session.setting.terms.action.kind == BAND:
             with torch.no_grad():  # begin as a narrow band at the model's delta
                 model.policy.action_net.bias.zero_()

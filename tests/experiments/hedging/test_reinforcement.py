@@ -202,8 +202,11 @@ def test_a_damaged_state_and_wrong_settings_are_one_sentence(cao, tmp_path):
     with pytest.raises(InputError, match="is no state of this training"):
         algorithm.train(session(cao, tmp_path, algorithm))
     wrong = made("ppo", settings={"colour": 1})
-    with pytest.raises(ConfigError, match=r"algo\.settings: .*colour"):
+    with pytest.raises(ConfigError, match=r"algo\.settings or algo\.policy: .*colour"):
         wrong.train(session(cao, tmp_path / "other", wrong))
+    wrong = made("sac", policy={"colour": 1})
+    with pytest.raises(ConfigError, match=r"algo\.settings or algo\.policy: .*colour"):
+        wrong.train(session(cao, tmp_path / "another", wrong))
     with pytest.raises(ConfigError, match="algorithm must be one of ppo, sac, td3, tqc"):
         Reinforcement(algorithm="dqn")
     with pytest.raises(ConfigError, match="worlds must be a whole number"):
