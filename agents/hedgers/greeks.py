@@ -28,9 +28,9 @@ from sim.options.greeks import (
     bartlett_delta,
     corrado_su,
     minimum_variance_delta,
-    sabr_volatility,
     smile_delta,
 )
+from sim.options.marks import expected_volatility, lognormal_sabr
 
 DELTA, GAMMA, VEGA, VALUE = range(4)
 RULES = (
@@ -47,11 +47,8 @@ _STEP = 1e-5  # in log strike, of the smile's slope
 @inlined
 def flat(years: float, level: float, marks: F64) -> float:
     """Volatility that options of one expiry would be marked at without a smile."""
-    alpha = marks[2]
-    if alpha > 0.0:
-        b, jumps = marks[3] * marks[3], marks[4] * marks[4]
-        share = -math.expm1(-alpha * years) / (alpha * years)
-        return math.sqrt(b + (level * level - b) * share + jumps)
+    if marks[2] > 0.0:
+        return expected_volatility(level, marks[2], marks[3] ** 2, marks[4] ** 2, years)
     return level
 
 
@@ -59,7 +56,7 @@ def flat(years: float, level: float, marks: F64) -> float:
 def implied(price: float, strike: float, years: float, level: float, marks: F64) -> float:
     """Volatility that an option is marked at."""
     if marks[0] > 0.0 and not marks[2] > 0.0:
-        return sabr_volatility(price, strike, years, level, 1.0, marks[1], marks[0])
+        return lognormal_sabr(level, marks[1], marks[0], math.log(price / strike), years)
     return flat(years, level, marks)
 
 
