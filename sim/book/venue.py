@@ -22,7 +22,7 @@ import numpy as np
 
 from sim.actions import Verb
 from sim.book.book import new_book, new_messages
-from sim.book.depth import Bids, list_bids, measure
+from sim.book.depth import Bids, halts, list_bids, measure, sweep
 from sim.book.house import House, Ladder, endowment
 from sim.book.layout import BASE, FEES, ORDER, PHASE, Book, OrderState, Phase
 from sim.book.opening import aim, close_books, open_books, show_touch
@@ -453,6 +453,18 @@ class OrderBookMarket(Venue):
         spread, depth = np.zeros((n, k)), np.zeros((n, k, 2))
         measure(self.seats, self.world.fundamental, distance, spread, depth)
         return spread, depth
+
+    def sweep(self, asset: str, tokens: F64) -> tuple[F64, F64]:
+        """Tell what market orders (world,) would trade now, and their cash; see `depth.sweep`."""
+        taken, cash = np.zeros_like(tokens), np.zeros_like(tokens)
+        sweep(self.seats, i64(self.book_of(asset)), tokens, taken, cash)
+        return taken, cash
+
+    def halted(self, asset: str) -> Bool:
+        """Whether a book takes no market orders now, shape (world,)."""
+        out: Bool = np.zeros(self.world.n_worlds, np.bool_)
+        halts(self.seats, i64(self.book_of(asset)), out)
+        return out
 
     # --- copies -----------------------------------------------------------------------------------
 
