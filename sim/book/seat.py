@@ -172,11 +172,11 @@ def even_out(
 
 
 @inlined
-def set_bands(seats: Seats, book: Book, w: int, k: int) -> None:
-    """Lay the bands around the last mid."""
-    if seats.band < np.inf and seats.mid[w, k] > 0.0:
-        low = i64(ceil(seats.mid[w, k] * (1.0 - seats.band)))
-        high = i64(floor(seats.mid[w, k] * (1.0 + seats.band)))
+def set_bands(seats: Seats, book: Book, middle: float) -> None:
+    """Lay the bands around a price in ticks."""
+    if seats.band < np.inf and middle > 0.0:
+        low = i64(ceil(middle * (1.0 - seats.band)))
+        high = i64(floor(middle * (1.0 + seats.band)))
         book.head[BAND_LOW] = i64(max(low, 1))
         book.head[BAND_HIGH] = i64(min(max(high, low + 1), MAX_PRICE))
 
@@ -222,7 +222,7 @@ def look_after(seats: Seats, book: Book, w: int, k: int) -> None:
             seats.halted_until[w, k] = 0
             change_phase(book, RESUME, NOBODY)
             note_mid(seats, book, w, k)
-            set_bands(seats, book, w, k)
+            set_bands(seats, book, seats.mid[w, k])
     elif book.head[HALT_WANTED] != 0:
         book.head[HALT_WANTED] = 0
         if seats.halt_ns > 0:

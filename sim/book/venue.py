@@ -73,7 +73,7 @@ class OrderBookParams:
     quote: str = "USDC"
     taker_fee_bps: float = 0.0
     maker_fee_bps: float = 0.0
-    band: float | None = None  # largest move from the mid at the block's opening; None: any
+    band: float | None = None  # from the block's first mid (one side: fundamental); None: any
     halt_seconds: float = 0.0  # of a market order that meets a band; 0: it stops there, no halt
     slice_seconds: float = 1.0  # between two looks of the breaker
     warm_up_seconds: float = 0.0  # of trading before the first block
