@@ -44,7 +44,7 @@ from sim.world import World
 
 BOOK = "market"
 PARTS = ("price", "oracle", "blockspace", "background")
-NOBODY_QUOTES = 1.0  # half-spread shown where a side of the book is empty
+
 
 
 class OrderDesk(MarketAgent):
@@ -359,7 +359,7 @@ class LivingMarket(AnsweringMarket):
         bids, asks = depth[:, k, 0], depth[:, k, 1]
         self.present: F64 = np.zeros((len(self.world_ids), len(CONDITIONS)))
         half = 0.5e-4 * spread[:, k]
-        self.present[:, SPREAD] = np.where(np.isnan(half), NOBODY_QUOTES, half)
+        self.present[:, SPREAD] = np.where(np.isnan(half), self.stranded, half)
         self.present[:, DEPTH] = 0.5 * (bids + asks) / self.price / self.size
         both = bids + asks
         self.present[:, IMBALANCE] = (bids - asks) / np.where(both > 0.0, both, 1.0)

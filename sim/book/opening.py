@@ -4,9 +4,10 @@ import numpy as np
 
 from sim.book.house import Ladder, quote, withdraw
 from sim.book.ladder import best_price
-from sim.book.layout import LAST_PRICE, N_PRINTS
+from sim.book.layout import LAST_PRICE, N_PRINTS, PHASE
 from sim.book.seat import (
     BUY,
+    CONTINUOUS,
     NOBODY,
     SELL,
     Seats,
@@ -73,10 +74,11 @@ def open_books(
                 look_after(seats, book, w, k)
                 forget_tape(seats, book)
             publish(seats, book, fundamental, market, w, k)
-            # A book that lost a side has a mid of the past: bands around it would keep out, for
-            # good, whoever quotes at today's price.
-            two_sided = best_price(book, BUY) > 0 and best_price(book, SELL) > 0
-            set_bands(seats, book, seats.mid[w, k] if two_sided else target[k, w])
+            # A halted book, or one that lost a side, has a mid of the past: bands around it would
+            # keep out, for good, whoever quotes at today's price.
+            trades = best_price(book, BUY) > 0 and best_price(book, SELL) > 0
+            trades = trades and book.head[PHASE] == CONTINUOUS
+            set_bands(seats, book, seats.mid[w, k] if trades else target[k, w])
 
 
 @kernel

@@ -79,6 +79,7 @@ class Seats(NamedTuple):
     block_ns: int
     slice_ns: int  # time passes in steps of at most this, between which the breaker looks
     halt_ns: int  # 0: no breaker
+    halts_empty: bool  # whether the breaker looks for a side without orders
     interval_ns: int  # of batch auctions; 0: continuous
     band: float  # largest relative move from the reference; inf: no bands
     keeps_tape: bool
@@ -205,6 +206,14 @@ def centre(book: Book, price: int) -> None:
         slide(book, max(price - (n_levels >> 1), 0))
 
 
+@inlined
+def lost_a_side(seats: Seats, book: Book, w: int, k: int) -> bool:
+    """Whether the breaker halts a book for its empty side; one that never had two waits."""
+    if not seats.halts_empty or seats.mid[w, k] == 0.0:
+        return False
+    return best_price(book, BUY) == 0 or best_price(book, SELL) == 0
+
+
 @kernel
 def look_after(seats: Seats, book: Book, w: int, k: int) -> None:
     """Start and end halts, and hold the auctions that are due."""
@@ -223,7 +232,7 @@ def look_after(seats: Seats, book: Book, w: int, k: int) -> None:
             change_phase(book, RESUME, NOBODY)
             note_mid(seats, book, w, k)
             set_bands(seats, book, seats.mid[w, k])
-    elif book.head[HALT_WANTED] != 0:
+    elif book.head[HALT_WANTED] != 0 or lost_a_side(seats, book, w, k):
         book.head[HALT_WANTED] = 0
         if seats.halt_ns > 0:
             change_phase(book, HALT, NOBODY)
