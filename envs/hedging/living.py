@@ -46,7 +46,6 @@ BOOK = "market"
 PARTS = ("price", "oracle", "blockspace", "background")
 
 
-
 class OrderDesk(MarketAgent):
     """Sends one market order per world and block, when it is told to.
 
@@ -246,17 +245,17 @@ class LivingMarket(AnsweringMarket):
             check_every=self.check_every, events=EventLog([Verb.LIQUIDATE], rejected=False),
         )  # fmt: skip
         self.book: OrderBookMarket = made["book"]
-        self.desk = self._desk()
-        self.estate = self._desk()  # sells what finished and liquidated hedgers leave
-        cast = {**made["cast"], "hedger": self.desk, "hedger_estate": self.estate}
-        self._model = MarketModel(world, cast)
+        self._model = self._seat(world, made["cast"])
         self.world = world
         self._start()
 
+    def _seat(self, world: World, cast: dict[str, Any]) -> MarketModel:
+        """Bring the hedger, and who sells what hedgers leave, to those who act anyway."""
+        self.desk, self.estate = self._desk(), self._desk()
+        return MarketModel(world, {**cast, "hedger": self.desk, "hedger_estate": self.estate})
+
     def _desk(self) -> OrderDesk:
-        return OrderDesk(
-            asset=self.asset, wealth_usd=self.wealth_usd, latency_seconds=self.latency
-        )
+        return OrderDesk(asset=self.asset, wealth_usd=self.wealth_usd, latency_seconds=self.latency)
 
     @property
     def model(self) -> MarketModel:
@@ -328,13 +327,13 @@ class LivingMarket(AnsweringMarket):
 
     def leave(self, orders: F64) -> None:
         """Trade what finished and liquidated hedgers held, now; what is not filled waits."""
-        if not orders.any():
-            return
         world, estate = self.world, self.estate
         before = estate.wealth()[0]
         estate.tokens[:] = wanted = orders * self.size
         rows = estate.rows()
-        rows["arrival"] = self.block_seconds  # the block has passed, and so has its time
+        if rows.size == 0:
+            return
+        rows["arrival"] = 0.0  # of the block that has passed: no time passes now
         order, starts = in_order(rows, rows["arrival"], rows["arrival"], world.n_worlds)
         self.book.execute(rows, order, starts[:-1], starts[1:])
         self.left += wanted - (estate.wealth()[0] - before)
