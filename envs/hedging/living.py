@@ -144,6 +144,9 @@ class LivingMarket(AnsweringMarket):
     """
 
     has_volatility = True
+    conditions: F64
+    run: int  # of the present worlds
+    _address: tuple[Any, ...]  # of the first run's worlds
 
     def __init__(
         self,

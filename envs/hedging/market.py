@@ -22,11 +22,14 @@ class HedgeMarket(ABC):
     conditions : array (world, step + 1, condition)
         See `envs.hedging.state.CONDITIONS`; None where the market tells nothing more.
     has_volatility : bool
+    most_worlds : int
+        Worlds that are best played at once.
     """
 
     path: F64
     conditions: F64 | None = None
     has_volatility: bool
+    most_worlds: int = 10_000
 
     @abstractmethod
     def bind(self, seed: int, world_ids: I64, n_steps: int, years: float) -> None:
