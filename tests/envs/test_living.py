@@ -185,7 +185,7 @@ def test_what_the_ledger_says_is_what_the_environment_says():
 def test_a_liquidated_hedger_is_sold_out_and_moves_the_price():
     env = living(24, crash(2.0), terms={"life": {"collateral": 0.085}, "action": {"low": -1.0}})
     env.reset(seed=5)
-    market, struck = env.market, 0
+    market, struck, called = env.market, 0, 0
     left = market.leave
     moves = []
 
@@ -198,11 +198,13 @@ def test_a_liquidated_hedger_is_sold_out_and_moves_the_price():
     market.leave = leave
     for _ in range(8):
         *_, terminated, _, info = hold(env, np.minimum(env.state.delta, -0.1))
+        called += int((env.state.margin_calls > 0).sum())
         if terminated.any():
             struck += int(info["liquidated"][terminated].sum())
             assert (env.state.t[terminated] == 0).all()  # begun again, at the present block
             np.testing.assert_array_equal(env.state.price, market.price)
     assert struck > 0
+    assert called > 0
     assert len(moves) > 0
     assert np.mean(moves) > 0.0
     market.world.check()
