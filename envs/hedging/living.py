@@ -17,6 +17,7 @@ endowed; what a liquidated or finished hedger held is sold at once, and what no 
 costs `stranded` and is sold when it can be.
 """
 
+import gc
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
@@ -204,7 +205,7 @@ class LivingMarket(AnsweringMarket):
         """Make a market of the same terms without worlds: two environments share none."""
         other = type(self).__new__(type(self))
         other.__dict__.update(self.__dict__)
-        other._model = None
+        other._model, other.taken = None, False
         return other
 
     # -- construction -----------------------------------------------------------------------------
@@ -232,8 +233,8 @@ class LivingMarket(AnsweringMarket):
 
     def _build(self) -> None:
         """Make the worlds of a run, with random numbers of its own."""
-        if self._model is not None:
-            self._model.close()  # Mesa keeps what is not closed
+        self._model = None
+        gc.collect()  # models, worlds and venues refer to each other, and are large
         made = deepcopy(self._made)
         parts = made["parts"]
         digest = stream_key(self.seed, f"envs.hedging.living.{self.run}")
@@ -249,6 +250,7 @@ class LivingMarket(AnsweringMarket):
         )  # fmt: skip
         self.book: OrderBookMarket = made["book"]
         self._model = self._seat(world, made["cast"])
+        self._model.let_go()
         self.world = world
         self._start()
 

@@ -22,12 +22,15 @@ class HedgeMarket(ABC):
     conditions : array (world, step + 1, condition)
         See `envs.hedging.state.CONDITIONS`; None where the market tells nothing more.
     has_volatility : bool
+    taken : bool
+        Whether an environment has bound it: it holds the prices of one alone.
     most_worlds : int
         Worlds that are best played at once.
     """
 
     path: F64
     conditions: F64 | None = None
+    taken: bool = False
     has_volatility: bool
     most_worlds: int = 10_000
 

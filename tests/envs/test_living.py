@@ -1,7 +1,10 @@
 """The market that answers: impact, isolation, cascades, halts, margin, and who pays."""
 
+import gc
+import weakref
 from copy import copy
 
+import mesa
 import numpy as np
 import pytest
 
@@ -255,6 +258,20 @@ def test_a_copy_has_worlds_of_its_own():
         env.market.play(np.zeros(1), np.zeros(1, np.int64))
     other.play(np.zeros(1), np.zeros(1, np.int64))
     assert (other.world.step, env.market.world.step) == (1, 2)
+
+
+def test_runs_and_environments_leave_no_memory_behind():
+    env = living(1, {"blocks_per_step": 1})
+    env.reset(seed=0)
+    known = len(mesa.Agent._ids)
+    models = weakref.WeakSet()
+    for _ in range(60):
+        models.add(env.market.model)
+        act(env, *DELTA)
+    del env
+    gc.collect()
+    assert len(mesa.Agent._ids) == known
+    assert len(models) == 0
 
 
 @pytest.mark.parametrize(
