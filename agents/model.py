@@ -84,7 +84,14 @@ class MarketModel(mesa.Model):  # type: ignore[misc]
         self.view.forget()
         self.steps = self.world.step
 
-    def close(self) -> None:
-        """Let the memory go: Mesa keeps discarded models alive through `Agent._ids`."""
+    def let_go(self) -> None:
+        """Let the memory go with the last reference; nobody joins any more.
+
+        Mesa keeps discarded models alive through `Agent._ids`.
+        """
         mesa.Agent._ids.pop(self, None)
+
+    def close(self) -> None:
+        """Let the memory go now."""
+        self.let_go()
         self.members.clear()

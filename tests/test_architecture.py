@@ -49,6 +49,7 @@ def test_every_folder_of_venues_is_in_the_contract():
     [
         ("sim.world", "mesa pandas hydra omegaconf gymnasium torch plotly pyarrow"),
         ("agents.model", "hydra omegaconf torch plotly"),
+        ("envs", "mesa hydra omegaconf torch plotly pandas"),
         ("experiments.stress", "torch plotly pyarrow pandas mesa numba ray dask"),
     ],
 )

@@ -24,12 +24,15 @@ class HedgeMarket(ABC):
     has_volatility : bool
     taken : bool
         Whether an environment has bound it: it holds the prices of one alone.
+    most_worlds : int
+        Worlds that are best played at once.
     """
 
     path: F64
     conditions: F64 | None = None
     taken: bool = False
     has_volatility: bool
+    most_worlds: int = 10_000
 
     @abstractmethod
     def bind(self, seed: int, world_ids: I64, n_steps: int, years: float) -> None:
@@ -44,12 +47,15 @@ class AnsweringMarket(HedgeMarket):
     """A market that fills orders itself and whose prices they move; all its worlds share a clock.
 
     Its `path` and `conditions` are written as time passes: at `begin` the first moment of the
-    chosen worlds, at `play` the next one of all.
+    chosen worlds, at `play` the next one of all. Time passes with every step of the environment,
+    whoever waits for a reset: so a world does not depend on when others end.
 
     Attributes
     ----------
+    rest : int
+        Steps between two episodes of a world, which the environment sets before `bind`.
     over : bool
-        Whether its run ends here: every episode ends with it, and `begin` starts another run.
+        Whether its run ended with the last step: so does every episode.
     halted : array (world,)
         Whether it takes no orders until the next step.
     filled : array (world,)
@@ -60,6 +66,7 @@ class AnsweringMarket(HedgeMarket):
         Present price, cash.
     """
 
+    rest: int = 0
     over: bool
     halted: Bool
     filled: F64
@@ -84,7 +91,11 @@ class AnsweringMarket(HedgeMarket):
 
     @abstractmethod
     def leave(self, orders: F64) -> None:
-        """Take orders (world,) that are nobody's any more into the beginning of the next step."""
+        """Take orders (world,) that are nobody's any more: what ended episodes held."""
+
+    @abstractmethod
+    def renew(self) -> None:
+        """Start another run, after `over`; worlds begin their episodes in it when they may."""
 
 
 class PathMarket(HedgeMarket):

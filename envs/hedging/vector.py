@@ -164,12 +164,14 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
         actions = self._checked(actions)
         waiting, first = self._waiting, bool(self._waiting[0])
         self._observation = np.empty_like(self._observation)  # whose rows are all written below
-        if waiting.all() and not self._goes_on:
+        if waiting.all() and not isinstance(self.market, AnsweringMarket):
             self._reward[:], self._done[:] = 0.0, False
         else:
             active = ~waiting
             self._step(actions, active)
             self._observe(active)
+        if isinstance(self.market, AnsweringMarket) and self.market.over:
+            self.market.renew()
         done, info = self._done.copy(), {}
         terminated, truncated = done.copy(), np.zeros_like(done)
         if not first:
@@ -205,13 +207,16 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _bind(self, seed: int) -> None:
         contract = self.terms.contract
-        if self._bound_to is None and self.market.taken:
+        market = self.market
+        if self._bound_to is None and market.taken:
             raise ConfigError(
                 "this market serves another environment already, whose prices it would replace; "
                 "make one market for each"
             )
-        self.market.taken = True
-        if seed != self._bound_to:
+        market.taken = True
+        if isinstance(market, AnsweringMarket):
+            market.rest = int(self.autoreset_mode == AutoresetMode.NEXT_STEP)
+        if seed != self._bound_to or isinstance(market, AnsweringMarket):  # its worlds went on
             self.market.bind(seed, self.world_ids, contract.n_steps, contract.years_per_step)
             self.key = stream_key(seed, "envs.hedging")
             self._bound_to = seed
@@ -241,11 +246,6 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
         """Film world 0 where somebody watches."""
         if self._film is not None:
             self._film.shoot(self.state, anew)
-
-    @property
-    def _goes_on(self) -> bool:
-        """Whether time passes though every world waits for its reset."""
-        return isinstance(self.market, AnsweringMarket) and not self.market.over
 
     def _step(self, actions: F64, active: Bool) -> None:
         if isinstance(self.market, AnsweringMarket):

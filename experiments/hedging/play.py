@@ -22,7 +22,6 @@ from sim.kernel import F64, Bool
 
 TRAINING, ESTIMATION, VALIDATION, TUNING, TEST = 0, 1 << 27, 1 << 28, 2 << 28, 3 << 28
 """First world ids; training has more than any run reaches before the next begins."""
-CHUNK = 10_000  # worlds played at once
 FIGURES = ("cost", "trading", "funding", "penalty", "turnover", "margin_calls", "liquidated")
 
 Watch = Callable[[int, OptionHedgingVectorEnv, Bool], None]
@@ -150,9 +149,10 @@ def play(
         Bound to it.
     seed, first, n : int
     watch : callable, optional
-        See `Watch`; then n is best no more than `CHUNK`.
+        See `Watch`; then n is best no more than the market's `most_worlds`.
     """
-    sizes = [min(CHUNK, n - start) for start in range(0, n, CHUNK)]
+    most = setting.market.most_worlds
+    sizes = [min(most, n - start) for start in range(0, n, most)]
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     return Played.joined([
         _chunk(setting, hedger, seed, first + int(start), size, watch)

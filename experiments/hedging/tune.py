@@ -7,7 +7,7 @@ import numpy as np
 
 from agents.hedgers.delta import Delta
 from agents.hedgers.hedger import Desk, Hedger, Scalar, Sight
-from experiments.hedging.play import CHUNK, TUNING, Setting, play, sight_of
+from experiments.hedging.play import TUNING, Setting, play, sight_of
 
 POINTS = 9  # of the first look between the ends
 SECTIONS = 8  # golden sections after it; each leaves 0.62 of the interval
@@ -51,8 +51,9 @@ def moves(setting: Setting, desk: Desk, seed: int, paths: int) -> Iterator[tuple
     """
     hedger = Delta()
     hedger.bind(desk)
-    for first in range(0, paths, CHUNK):
-        env = setting.worlds(min(CHUNK, paths - first), TUNING + first)
+    most = setting.market.most_worlds
+    for first in range(0, paths, most):
+        env = setting.worlds(min(most, paths - first), TUNING + first)
         observation, _ = env.reset(seed=seed)
         for _ in range(setting.terms.contract.n_steps):
             before = Sight._make(array.copy() for array in sight_of(env, observation))

@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sim.book.accounts import fee_on
 from sim.book.auction import total_at
 from sim.book.ladder import best_price, next_level, price_of
 from sim.book.layout import (
+    BAND_HIGH,
     BAND_LOW,
     BEST,
     FEE_UNIT,
@@ -21,7 +23,7 @@ from sim.book.layout import (
     Side,
 )
 from sim.book.seat import Seats, one_world
-from sim.kernel import F64, I64, i64, kernel, word
+from sim.kernel import F64, I64, Bool, i64, kernel, word
 
 BUY, SELL = word(Side.BUY), word(Side.SELL)
 CONTINUOUS = word(Phase.CONTINUOUS)
@@ -136,3 +138,47 @@ def measure(seats: Seats, fundamental: F64, distance: float, spread: F64, depth:
                     total += float(total_at(book, i64(side), ticks) * ticks)
                     level = next_level(book, i64(side), level + 1)
                 depth[w, k, side] = total * unit
+
+
+@kernel
+def sweep(seats: Seats, k: int, tokens: F64, taken: F64, cash: F64) -> None:
+    """Write what market orders would trade in one book now; nothing is traded.
+
+    Parameters
+    ----------
+    k : int
+        The book.
+    tokens : array (world,)
+        To buy, negative to sell; rounded to whole lots.
+    taken : array (world,)
+        Written: tokens that orders of the window take inside the bands; 0 in a halt.
+    cash : array (world,)
+        Written: quote tokens paid for them, fees included; negative received.
+    """
+    for w in range(tokens.shape[0]):
+        taken[w] = cash[w] = 0.0
+        book = one_world(seats, k, w)
+        left = i64(np.floor(abs(tokens[w]) / seats.lot[k] + 0.5))
+        if left == 0 or book.head[PHASE] != CONTINUOUS:
+            continue
+        side, sign = (SELL, 1.0) if tokens[w] > 0.0 else (BUY, -1.0)
+        wanted, value = left, 0
+        level = book.head[BEST + side]
+        while left > 0 and level < book.levels.shape[0] >> 1:
+            ticks = price_of(book, side, level)
+            if ticks < book.head[BAND_LOW] or ticks > book.head[BAND_HIGH]:
+                break
+            some = min(left, total_at(book, side, ticks))
+            value += some * ticks
+            left -= some
+            level = next_level(book, side, level + 1)
+        fee = fee_on(value, book.head[TAKER_FEE])
+        taken[w] = sign * (wanted - left) * seats.lot[k]
+        cash[w] = (sign * value + fee) * (seats.tick[k] * seats.lot[k])
+
+
+@kernel
+def halts(seats: Seats, k: int, halted: Bool) -> None:
+    """Write whether one book takes no market orders, array (world,)."""
+    for w in range(halted.shape[0]):
+        halted[w] = seats.books[k].head[w, PHASE] != CONTINUOUS

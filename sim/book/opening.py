@@ -3,9 +3,13 @@
 import numpy as np
 
 from sim.book.house import Ladder, quote, withdraw
-from sim.book.layout import LAST_PRICE, N_PRINTS
+from sim.book.ladder import best_price
+from sim.book.layout import LAST_PRICE, N_PRINTS, PHASE
 from sim.book.seat import (
+    BUY,
+    CONTINUOUS,
     NOBODY,
+    SELL,
     Seats,
     even_out,
     forget_tape,
@@ -70,7 +74,11 @@ def open_books(
                 look_after(seats, book, w, k)
                 forget_tape(seats, book)
             publish(seats, book, fundamental, market, w, k)
-            set_bands(seats, book, w, k)
+            # A halted book, or one that lost a side, has a mid of the past: bands around it would
+            # keep out, for good, whoever quotes at today's price.
+            trades = best_price(book, BUY) > 0 and best_price(book, SELL) > 0
+            trades = trades and book.head[PHASE] == CONTINUOUS
+            set_bands(seats, book, seats.mid[w, k] if trades else target[k, w])
 
 
 @kernel

@@ -79,6 +79,7 @@ class Seats(NamedTuple):
     block_ns: int
     slice_ns: int  # time passes in steps of at most this, between which the breaker looks
     halt_ns: int  # 0: no breaker
+    halts_empty: bool  # whether the breaker looks for a side without orders
     interval_ns: int  # of batch auctions; 0: continuous
     band: float  # largest relative move from the reference; inf: no bands
     keeps_tape: bool
@@ -172,11 +173,11 @@ def even_out(
 
 
 @inlined
-def set_bands(seats: Seats, book: Book, w: int, k: int) -> None:
-    """Lay the bands around the last mid."""
-    if seats.band < np.inf and seats.mid[w, k] > 0.0:
-        low = i64(ceil(seats.mid[w, k] * (1.0 - seats.band)))
-        high = i64(floor(seats.mid[w, k] * (1.0 + seats.band)))
+def set_bands(seats: Seats, book: Book, middle: float) -> None:
+    """Lay the bands around a price in ticks."""
+    if seats.band < np.inf and middle > 0.0:
+        low = i64(ceil(middle * (1.0 - seats.band)))
+        high = i64(floor(middle * (1.0 + seats.band)))
         book.head[BAND_LOW] = i64(max(low, 1))
         book.head[BAND_HIGH] = i64(min(max(high, low + 1), MAX_PRICE))
 
@@ -205,6 +206,14 @@ def centre(book: Book, price: int) -> None:
         slide(book, max(price - (n_levels >> 1), 0))
 
 
+@inlined
+def lost_a_side(seats: Seats, book: Book, w: int, k: int) -> bool:
+    """Whether the breaker halts a book for its empty side; one that never had two waits."""
+    if not seats.halts_empty or seats.mid[w, k] == 0.0:
+        return False
+    return best_price(book, BUY) == 0 or best_price(book, SELL) == 0
+
+
 @kernel
 def look_after(seats: Seats, book: Book, w: int, k: int) -> None:
     """Start and end halts, and hold the auctions that are due."""
@@ -222,8 +231,8 @@ def look_after(seats: Seats, book: Book, w: int, k: int) -> None:
             seats.halted_until[w, k] = 0
             change_phase(book, RESUME, NOBODY)
             note_mid(seats, book, w, k)
-            set_bands(seats, book, w, k)
-    elif book.head[HALT_WANTED] != 0:
+            set_bands(seats, book, seats.mid[w, k])
+    elif book.head[HALT_WANTED] != 0 or lost_a_side(seats, book, w, k):
         book.head[HALT_WANTED] = 0
         if seats.halt_ns > 0:
             change_phase(book, HALT, NOBODY)

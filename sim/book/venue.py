@@ -22,7 +22,7 @@ import numpy as np
 
 from sim.actions import Verb
 from sim.book.book import new_book, new_messages
-from sim.book.depth import Bids, list_bids, measure
+from sim.book.depth import Bids, halts, list_bids, measure, sweep
 from sim.book.house import House, Ladder, endowment
 from sim.book.layout import BASE, FEES, ORDER, PHASE, Book, OrderState, Phase
 from sim.book.opening import aim, close_books, open_books, show_touch
@@ -73,8 +73,9 @@ class OrderBookParams:
     quote: str = "USDC"
     taker_fee_bps: float = 0.0
     maker_fee_bps: float = 0.0
-    band: float | None = None  # largest move from the mid at the block's opening; None: any
+    band: float | None = None  # about the block's first mid (none: fundamental); None: any
     halt_seconds: float = 0.0  # of a market order that meets a band; 0: it stops there, no halt
+    halt_empty: bool = False  # whether a book that lost a side halts, too
     slice_seconds: float = 1.0  # between two looks of the breaker
     warm_up_seconds: float = 0.0  # of trading before the first block
     interval_seconds: float | None = None  # between batch auctions; None: continuous trading
@@ -106,7 +107,8 @@ class OrderBookParams:
 
 def _slice(params: OrderBookParams, block_seconds: float) -> int:
     """Nanoseconds between two looks of the breaker; a block where there is none."""
-    seconds = block_seconds if params.band is None else params.slice_seconds
+    looks = params.band is not None or params.halt_empty
+    seconds = params.slice_seconds if looks else block_seconds
     return max(1, round(seconds * NANO))
 
 
@@ -247,7 +249,7 @@ class OrderBookMarket(Venue):
             quote=self.quote, custody=self.account, n_ledger=self.n_ledger,
             block_ns=round(world.block_seconds * NANO),
             slice_ns=_slice(params, world.block_seconds),
-            halt_ns=round(params.halt_seconds * NANO),
+            halt_ns=round(params.halt_seconds * NANO), halts_empty=bool(params.halt_empty),
             interval_ns=0 if interval is None else max(1, round(interval * NANO)),
             band=np.inf if params.band is None else float(params.band),
             keeps_tape=bool(params.keep_tape),
@@ -453,6 +455,18 @@ class OrderBookMarket(Venue):
         spread, depth = np.zeros((n, k)), np.zeros((n, k, 2))
         measure(self.seats, self.world.fundamental, distance, spread, depth)
         return spread, depth
+
+    def sweep(self, asset: str, tokens: F64) -> tuple[F64, F64]:
+        """Tell what market orders (world,) would trade now, and their cash; see `depth.sweep`."""
+        taken, cash = np.zeros_like(tokens), np.zeros_like(tokens)
+        sweep(self.seats, i64(self.book_of(asset)), tokens, taken, cash)
+        return taken, cash
+
+    def halted(self, asset: str) -> Bool:
+        """Whether a book takes no market orders now, shape (world,)."""
+        out: Bool = np.zeros(self.world.n_worlds, np.bool_)
+        halts(self.seats, i64(self.book_of(asset)), out)
+        return out
 
     # --- copies -----------------------------------------------------------------------------------
 

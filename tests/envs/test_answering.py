@@ -27,9 +27,10 @@ class Quadratic(AnsweringMarket):
         self.halted, self.over, self.clock = np.zeros(n, bool), False, 0
         self.left = np.zeros(n)
 
+    def renew(self):
+        self.over, self.clock = False, 0
+
     def begin(self, chosen, episodes):
-        if self.over:
-            self.over, self.clock = False, 0
         self.inner.begin(chosen, episodes)
         self.price = self.path[:, 0, 0].copy()
 
@@ -114,8 +115,9 @@ def test_the_end_of_the_market_truncates_every_episode_and_starts_another_run():
         assert not terminated.any()
         assert truncated.all() == (t == 2)
     assert env.state.holding.all()  # nothing was closed
-    env.step(np.zeros((6, 2)))
     assert env.market.clock == 0
+    env.step(np.zeros((6, 2)))
+    assert env.market.clock == 1  # time passes while worlds reset
     assert (env.state.t == 0).all()
 
 
