@@ -13,14 +13,19 @@ from sim.terms import check_range
 class HedgeMarket(ABC):
     """What a market tells of every world's episode, step by step.
 
+    A market that answers orders (`LivingMarket`) is one where they move the price.
+
     Attributes
     ----------
     path : array (world, step + 1, channel)
         Price (cash) and, where `has_volatility`, its annual volatility; kernels read it.
+    conditions : array (world, step + 1, condition)
+        See `envs.hedging.state.CONDITIONS`; None where the market tells nothing more.
     has_volatility : bool
     """
 
     path: F64
+    conditions: F64 | None = None
     has_volatility: bool
 
     @abstractmethod
@@ -30,6 +35,53 @@ class HedgeMarket(ABC):
     @abstractmethod
     def begin(self, chosen: Bool, episodes: I64) -> None:
         """Make the paths of the chosen worlds' new episodes."""
+
+
+class AnsweringMarket(HedgeMarket):
+    """A market that fills orders itself and whose prices they move; all its worlds share a clock.
+
+    Its `path` and `conditions` are written as time passes: at `begin` the first moment of the
+    chosen worlds, at `play` the next one of all.
+
+    Attributes
+    ----------
+    over : bool
+        Whether its run ends here: every episode ends with it, and `begin` starts another run.
+    halted : array (world,)
+        Whether it takes no orders until the next step.
+    filled : array (world,)
+        Units bought in the last step, negative sold.
+    paid : array (world,)
+        Cash paid for them beyond their worth at the price of the step's beginning.
+    price : array (world,)
+        Present price, cash.
+    """
+
+    over: bool
+    halted: Bool
+    filled: F64
+    paid: F64
+    price: F64
+
+    @abstractmethod
+    def play(self, orders: F64, moments: I64) -> None:
+        """Let a step pass, what was left and then the orders first.
+
+        Parameters
+        ----------
+        orders : array (world,)
+            Units of the underlying to buy, negative to sell.
+        moments : array (world,)
+            Step of each world's episode at which the orders come.
+        """
+
+    @abstractmethod
+    def cost_of(self, orders: F64) -> F64:
+        """Cash that orders (world,) would cost now beyond their worth; nothing is traded."""
+
+    @abstractmethod
+    def leave(self, orders: F64) -> None:
+        """Take orders (world,) that are nobody's any more into the beginning of the next step."""
 
 
 class PathMarket(HedgeMarket):

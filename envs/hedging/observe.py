@@ -6,7 +6,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from envs.hedging.state import STRETCH, HedgeState, Marks
+from envs.hedging.state import (
+    DEPTH,
+    FUNDING,
+    IMBALANCE,
+    PREMIUM,
+    SPREAD,
+    STRETCH,
+    HedgeState,
+    Marks,
+)
 from sim.errors import ConfigError
 from sim.kernel import F32, F64, I64, Bool, Record, Rows, inlined, kernel
 
@@ -36,6 +45,9 @@ FIELDS = {
     "outage": Field("1 while the venue takes no orders", 0, 1),
     "swap_holding": Field("variance swaps held, units", -1e3, 1e3),
     "value": Field("of all options owed, in premiums", -1e3, 1e3),
+    "premium": Field("log of the price of what is held over that of the underlying", -1, 1),
+    "depth": Field("units of the underlying within 1% of the price, mean of both sides", 0, 1e9),
+    "imbalance": Field("bids less asks within 1% of the price, over their sum", -1, 1),
 }  # fmt: skip
 NAMES = tuple(FIELDS)
 STANDARD = ("moneyness", "time_left", "holding", "delta", "cost")
@@ -69,12 +81,15 @@ def plain(state: HedgeState, terms: Record, w: int, field: int) -> float:
     if field == 9:
         return float(state.last[w] / (state.seen_volatility[w] * np.sqrt(terms["years"])))
     if field == 11:
-        return float(terms["rate"])
+        return float(terms["rate"] + state.conditions[w, SPREAD])
     if field == 12:
-        return float(terms["funding"])
+        return float(terms["funding"] + state.conditions[w, FUNDING])
     if field == 13:
         return 1.0 if state.outage[w] else 0.0
-    return float(state.value[w] / state.unit[w])
+    if field == 15:
+        return float(state.value[w] / state.unit[w])
+    place = PREMIUM if field == 16 else DEPTH if field == 17 else IMBALANCE
+    return float(state.conditions[w, place])
 
 
 @inlined

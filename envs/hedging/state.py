@@ -8,6 +8,17 @@ from sim.kernel import F64, I64, Bool
 
 STRETCH = 256  # worlds whose scratch fits into the nearest cache
 
+CONDITIONS = (
+    "premium",  # log of the price of what is held over the price of the path: a perpetual's basis
+    "funding",  # annual rate that who is long pays, as it stands
+    "paid",  # share of the holding's worth that was paid since the moment before
+    "spread",  # half of it, over the price
+    "depth",  # units of the underlying within 1% of the price, the mean of both sides
+    "imbalance",  # of the depth: bids less asks over their sum
+)
+"""What a market may tell of every moment beside price and volatility, in this order."""
+PREMIUM, FUNDING, PAID, SPREAD, DEPTH, IMBALANCE = range(len(CONDITIONS))
+
 
 class HedgeState(NamedTuple):
     """One hedger per world; amounts in the account's currency unless said.
@@ -44,6 +55,8 @@ class HedgeState(NamedTuple):
     penalty: F64  # (world,) of it: liquidation fees
     turnover: F64  # (world,) units of the underlying traded
     margin_ratio: F64  # (world,) maintenance margin over equity
+    premium: F64  # (world,) log of the price of what is held over `price`
+    conditions: F64  # (world, condition) as the hedger sees them; untouched where there are none
     swap_held: F64  # (world,) variance swaps, units
     swap_price: F64  # (world,) cash
     swap_paid: F64  # (world,) variance since the start of the episode
@@ -57,6 +70,7 @@ class HedgeState(NamedTuple):
 class Marks(NamedTuple):
     """Scratch of a step: the next prices, and what options are worth at them, all (world,)."""
 
+    order: F64  # units of the underlying that a hedger asks to buy
     spent: F64  # on trades
     before: F64  # what the options owed were worth before the trades
     price: F64
@@ -85,7 +99,11 @@ def new_state(n_worlds: int, n_slots: int) -> HedgeState:
     """Make a blank state."""
     fields: dict[str, Any] = {}
     for name, kind in HedgeState.__annotations__.items():
-        shape = (n_worlds, n_slots) if name in ("strike", "expiry", "owed", "sign") else (n_worlds,)
+        shape: tuple[int, ...] = (n_worlds,)
+        if name in ("strike", "expiry", "owed", "sign"):
+            shape = (n_worlds, n_slots)
+        elif name == "conditions":
+            shape = (n_worlds, len(CONDITIONS))
         dtype = np.int64 if kind is I64 else np.bool_ if kind is Bool else np.float64
         fields[name] = np.ones(shape, dtype) if name == "strike" else np.zeros(shape, dtype)
     return HedgeState(**fields)

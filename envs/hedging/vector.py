@@ -9,12 +9,13 @@ from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from envs.hedging.market import HedgeMarket
+from envs.hedging.market import AnsweringMarket, HedgeMarket
 from envs.hedging.observe import FIELDS, NAMES, chosen_fields, observe
+from envs.hedging.orders import send, take_fills
 from envs.hedging.picture import Film
 from envs.hedging.state import HedgeState, new_marks, new_state
-from envs.hedging.step import begin, step
-from envs.hedging.terms import HedgingTerms, record_of
+from envs.hedging.step import begin, settle, step
+from envs.hedging.terms import INVERSE, HedgingTerms, record_of
 from sim.errors import ConfigError, InputError
 from sim.kernel import F32, F64, I64, Bool
 from sim.streams import stream_key
@@ -43,7 +44,7 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
 
     An episode that ends with the book closed (options settled or bought back at their marks, the
     holding sold) or with a liquidation is `terminated`. Without `costs.unwind` and with options
-    that live on it is only cut off: `truncated`.
+    that live on it is only cut off: `truncated`; so is one that a market's own end cuts short.
 
     Parameters
     ----------
@@ -161,18 +162,20 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
         actions = self._checked(actions)
         waiting, first = self._waiting, bool(self._waiting[0])
         self._observation = np.empty_like(self._observation)  # whose rows are all written below
-        if waiting.all():
+        if waiting.all() and not self._goes_on:
             self._reward[:], self._done[:] = 0.0, False
         else:
             active = ~waiting
             self._step(actions, active)
             self._observe(active)
         done, info = self._done.copy(), {}
-        terminated = done.copy() if self._closes else done & self.state.liquidated
-        truncated = done & ~terminated
+        terminated, truncated = done.copy(), np.zeros_like(done)
         if not first:
             self._shoot(False)
         if done.any():
+            ended = self._closes & (self.state.t == self.terms.contract.n_steps)
+            truncated = done & ~(self.state.liquidated | ended)
+            terminated = done & ~truncated
             info = self._report(done)
         if self.autoreset_mode == AutoresetMode.NEXT_STEP:
             if waiting.any():
@@ -209,7 +212,10 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
     def _begin(self, chosen: Bool) -> None:
         self.state.episode[chosen] += 1
         self.market.begin(chosen, self.state.episode)
-        begin(self.state, self.market.path, self.record, self.key, self.world_ids, chosen)
+        begin(
+            self.state, self.market.path, self.market.conditions, self.record, self.key,
+            self.world_ids, chosen,
+        )  # fmt: skip
         self._observe(chosen)
 
     def _observe(self, chosen: Bool) -> None:
@@ -228,11 +234,37 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
         if self._film is not None:
             self._film.shoot(self.state, anew)
 
+    @property
+    def _goes_on(self) -> bool:
+        """Whether time passes though every world waits for its reset."""
+        return isinstance(self.market, AnsweringMarket) and not self.market.over
+
     def _step(self, actions: F64, active: Bool) -> None:
+        if isinstance(self.market, AnsweringMarket):
+            self._step_answered(self.market, actions, active)
+            return
         step(
-            self.state, self._marks, self.market.path, actions, self.record, self.key,
-            self.world_ids, active, self._reward, self._done,
+            self.state, self._marks, self.market.path, self.market.conditions, actions,
+            self.record, self.key, self.world_ids, active, self._reward, self._done,
         )  # fmt: skip
+
+    def _step_answered(self, market: AnsweringMarket, actions: F64, active: Bool) -> None:
+        """Send orders, let the market play, settle what it filled."""
+        state, contract = self.state, self.terms.contract
+        send(state, self._marks, actions, self.record, active)
+        market.play(self._marks.order, state.t)
+        take_fills(state, self._marks, self.record, market.filled, market.paid, active)
+        held = np.where(active, state.holding, 0.0)
+        if contract.settled == INVERSE:  # contracts of a fixed worth in cash: fewer coins
+            held *= state.price / market.price
+        settle(
+            state, self._marks, market.path, market.conditions, market.cost_of(-held), market.over,
+            self.record, self.key, self.world_ids, active, self._reward, self._done,
+        )  # fmt: skip
+        closed = state.liquidated | (self.terms.costs.unwind & (state.t == contract.n_steps))
+        market.leave(np.where(self._done & closed, -held, 0.0))
+        own = state.outage & (self.terms.life.outage_per_step > 0.0)
+        state.outage[active] = (own | market.halted)[active]
 
     def _report(self, done: Bool) -> dict[str, Any]:
         """Figures of the episodes that ended, arrays (world,), 0 elsewhere."""

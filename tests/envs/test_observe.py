@@ -37,6 +37,9 @@ def expected(env, t):
         "outage": state.outage.astype(float),
         "swap_holding": state.swap_held,
         "value": state.value / state.unit,
+        "premium": np.zeros(len(price)),  # a market that tells nothing more
+        "depth": np.zeros(len(price)),
+        "imbalance": np.zeros(len(price)),
     }
 
 

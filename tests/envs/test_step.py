@@ -145,7 +145,7 @@ def test_the_kernels_run_as_plain_python(make):
     action = np.array([[0.3, -0.5], [-0.2, 0.1]])
     fast.step(action)
     module.step.py_func(
-        slow.state, slow._marks, slow.market.path, action, slow.record, slow.key, slow.world_ids,
-        np.ones(2, bool), slow._reward, slow._done,
+        slow.state, slow._marks, slow.market.path, slow.market.conditions, action, slow.record,
+        slow.key, slow.world_ids, np.ones(2, bool), slow._reward, slow._done,
     )  # fmt: skip
     np.testing.assert_allclose(slow.state.cost, fast.state.cost, rtol=1e-13)
