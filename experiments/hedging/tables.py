@@ -14,6 +14,10 @@ HEADS = (
 )  # fmt: skip
 COST_HEADS = ("hedger", "trading", "funding", "penalty", "turnover", "margin calls", "liquidated")
 
+RARE_HEADS = (
+    "hedger", "CVaR 95", "against the best", "CVaR 99", "against the best", "worst path",
+)  # fmt: skip
+
 
 def figure(value: float | None, places: int = 1) -> str:
     """Write a figure in % of the premium."""
@@ -45,6 +49,20 @@ def contest_rows(summary: Json) -> list[list[str]]:
 def against(summary: Json) -> str:
     """Head of the last column of the main table."""
     return f"{summary['objective']} against the best"
+
+
+def rare_rows(summary: Json) -> list[list[str]]:
+    """Rows of the table of bad outcomes."""
+    rows = []
+    for name, it in summary["hedgers"].items():
+        cells = [it["title"]]
+        for key in ("cvar_95", "cvar_99"):
+            cells.append(figure(it["statistics"][key]))
+            cells.append(
+                "best classical" if name == summary["best"] else change(it["differences"][key], 1)
+            )
+        rows.append([*cells, figure(it["statistics"]["worst"])])
+    return rows
 
 
 def cost_rows(summary: Json) -> list[list[str]]:
