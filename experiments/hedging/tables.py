@@ -151,12 +151,6 @@ def by_label(learned: Json) -> dict[str, list[Json]]:
     return out
 
 
-def tail_heads(summary: Json) -> list[str]:
-    """Heads of the table of bad outcomes: each column of `tail_columns` for two figures."""
-    names = tail_columns(summary)
-    return ["row", *(f"CVaR 99: {name}" for name in names), *(f"worst path: {n}" for n in names)]
-
-
 def tail_columns(summary: Json) -> list[str]:
     """Whose bad outcomes are compared: delta, the best classical hedge, the kinds of policies."""
     labels = [label for row in summary["rows"].values() for label in by_label(row["learned"])]
@@ -173,15 +167,12 @@ def tails(row: Json, key: str) -> dict[str, float]:
     return out
 
 
-def tail_rows(summary: Json) -> list[list[str]]:
-    """Rows of the table of bad outcomes, in % of the premium."""
+def tail_rows(summary: Json, key: str) -> list[list[str]]:
+    """Rows of a table of bad outcomes, in % of the premium: one figure by `tail_columns`."""
     names, out = tail_columns(summary), []
     for row in summary["rows"].values():
-        cells = [row["title"]]
-        for key in ("cvar_99", "worst"):
-            found = tails(row, key)
-            cells += [figure(found.get(name), 0) for name in names]
-        out.append(cells)
+        found = tails(row, key)
+        out.append([row["title"], *(figure(found.get(name), 0) for name in names)])
     return out
 
 
