@@ -1,4 +1,4 @@
-"""Set a classical hedger's one number on paths of their own."""
+"""Set a classical hedger's numbers, one after the other, on paths of their own."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ _GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)
 
 
 def tuned(setting: Setting, hedger: Hedger, seed: int, paths: int) -> Hedger:
-    """Return the hedger with the scalar that is best on training paths.
+    """Return the hedger with the scalars that are best on training paths.
 
     Parameters
     ----------
@@ -24,15 +24,17 @@ def tuned(setting: Setting, hedger: Hedger, seed: int, paths: int) -> Hedger:
     seed, paths : int
         Of the tuning paths, which are no test paths.
     """
-    scalar = hedger.scalar
-    if scalar is None:
-        return hedger
+    while (scalar := hedger.scalar) is not None:
+        hedger = hedger.with_scalar(lowest_of(_worth(setting, hedger, seed, paths), scalar))
+    return hedger
 
+
+def _worth(setting: Setting, hedger: Hedger, seed: int, paths: int) -> Callable[[float], float]:
     def worth(value: float) -> float:
         played = play(setting, hedger.with_scalar(value), seed, TUNING, paths)
         return setting.objective(played.cost)
 
-    return hedger.with_scalar(lowest_of(worth, scalar))
+    return worth
 
 
 def lowest_of(worth: Callable[[float], float], scalar: Scalar) -> float:
