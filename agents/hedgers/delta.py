@@ -15,7 +15,7 @@ class Delta(Rule):
     ----------
     lift : float or None
         How far volatility moves per relative move of the price (`agents.hedgers.greeks`): 0 is the
-        sticky-strike delta, rho times the volatility of volatility Bartlett's; None is tuned.
+        sticky-strike delta, half of rho nu Bartlett's under lognormal SABR; None is tuned.
     lowest, highest : float
         Between which it is tuned.
     title : str

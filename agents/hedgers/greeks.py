@@ -9,10 +9,11 @@ change that the move of the price explains through volatility is then hedged as 
 
     delta + vega lift / S,
 
-the minimum-variance delta. Under SABR with exponent 1 the lift is rho times the volatility of
-volatility (Bartlett 2006; the formula as in `bartlett_delta` of `vectors`, with the sensitivity of
-implied volatility to its level taken as 1); of a smile with slope s in log strike it is -s where
-smiles move with the price (sticky delta) and 0 where they stay (sticky strike).
+the minimum-variance delta. Under SABR with exponent 1 Bartlett's (2006) lift at the money is half
+of rho times the volatility of volatility: the level moves by all of it, and the smile, whose slope
+in log strike is half of it, gives half back at a fixed strike (tests/experiments/
+test_train_and_evaluate.py compares the costs with published ones). Of a smile with slope s in log
+strike it is -s where smiles move with the price (sticky delta), 0 where they stay (sticky strike).
 """
 
 import math

@@ -32,7 +32,7 @@ class Contest:
     ----------
     summary : dict
         `hedgers` by name (title, told, learned, statistics, differences), `best` (name of the best
-        classical one), `objective`, `paths`; what JSON can say.
+        classical one), `objective`, `paths`, `premium`; what JSON can say.
     costs : dict of str to array (path,)
         In premiums.
     maps : dict of str to array (period, bin)
@@ -135,7 +135,15 @@ def compared(
         entries[name]["differences"] = found
     paths = len(next(iter(costs.values())))
     return {"hedgers": entries, "best": best, "objective": objective.title, "paths": paths,
-            "seed": seed, "first_test_world": TEST}  # fmt: skip
+            "premium": premium_of(setting, seed), "seed": seed,
+            "first_test_world": TEST}  # fmt: skip
+
+
+def premium_of(setting: Setting, seed: int) -> float:
+    """Premium of the option sold first, at its mark; cash, or coin where it settles in coin."""
+    env = setting.worlds(1, TEST)
+    env.reset(seed=seed)
+    return float(env.state.unit[0])
 
 
 def _maps(

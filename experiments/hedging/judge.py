@@ -29,6 +29,7 @@ def statistics(played: Played, objective: Objective) -> Json:
     for level in (0.95, 0.99):
         out[f"var_{level:.0%}"[:-1]] = tail.value_at_risk(cost, level)
         out[f"cvar_{level:.0%}"[:-1]] = tail.expected_shortfall(cost, level)
+    out["worst"] = float(cost.max())
     for name in ("trading", "funding", "penalty"):
         out[name] = 100.0 * float(played.figures[name].mean())
     out["turnover"] = float(played.figures["turnover"].mean())  # units
@@ -41,7 +42,7 @@ def differences(
     costs: Mapping[str, F64], base: str, objective: Objective, seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> dict[str, dict[str, Json]]:  # fmt: skip
-    """Objective, Y and CVaR 95 of every hedger less those of `base`, with 95% intervals.
+    """Objective, Y, CVaR 95 and 99 of every hedger less those of `base`, with 95% intervals.
 
     Parameters
     ----------
@@ -55,11 +56,12 @@ def differences(
     Returns
     -------
     dict
-        Hedger, figure (`objective`, `y`, `cvar_95`), then value, low_95 and high_95 in % of the
-        premium.
+        Hedger, figure (`objective`, `y`, `cvar_95`, `cvar_99`), then value, low_95 and high_95 in %
+        of the premium; `own` has those of the figure itself.
     """
     wanted = {
         "objective": objective, "y": Objective(SPREAD, 1.5), "cvar_95": Objective(SHORTFALL),
+        "cvar_99": Objective(SHORTFALL, alpha=0.99),
     }  # fmt: skip
     names = list(costs)
     matrix = 100.0 * np.stack([costs[name] for name in names])
@@ -73,17 +75,18 @@ def differences(
         for key, measure in measures.items():
             drawn[key].append(measure(counts))
     at = names.index(base)
-    out: dict[str, dict[str, Json]] = {}
-    for i, name in enumerate(names):
-        out[name] = {}
-        for key in measures:
-            copies = np.stack(drawn[key])
-            low, high = np.quantile(copies[:, i] - copies[:, at], (0.025, 0.975))
-            out[name][key] = {
-                "value": float(value[key][i] - value[key][at]), "low_95": float(low),
-                "high_95": float(high), "n": n,
-            }  # fmt: skip
+    out: dict[str, dict[str, Json]] = {name: {} for name in names}
+    for key in measures:
+        copies, found = np.stack(drawn[key]), value[key]
+        for i, name in enumerate(names):
+            less = _interval(found[i] - found[at], copies[:, i] - copies[:, at], n)
+            out[name][key] = less | {"own": _interval(found[i], copies[:, i], n)}
     return out
+
+
+def _interval(value: float, copies: F64, n: int) -> Json:
+    low, high = np.quantile(copies, (0.025, 0.975))
+    return {"value": float(value), "low_95": float(low), "high_95": float(high), "n": n}
 
 
 def _weighted(objective: Objective, costs: F64) -> Callable[[F64], F64]:
