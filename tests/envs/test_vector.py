@@ -222,7 +222,10 @@ def test_bad_calls(make, call, sentence):
             lambda: vector_env(2, terms={"observation": {"gama": True}}),
             "observation has no field 'gama'; its fields are moneyness",
         ),
-        (lambda: vector_env(2, terms={"costs": {"taker": 1}}), "environment cao_2021: .*taker"),
+        (
+            lambda: vector_env(2, terms={"costs": {"taker": 1}}),
+            "terms.costs: there is no parameter taker; there are proportional, half_spread",
+        ),
         (
             lambda: vector_env(2, terms={"contract": {"expiry_steps": 5}}),
             r"contract.expiry_steps \(5\) must not lie before the end of the episode",
