@@ -23,10 +23,13 @@ class HedgeMarket(ABC):
     conditions : array (world, step + 1, condition)
         See `envs.hedging.state.CONDITIONS`; None where the market tells nothing more.
     has_volatility : bool
+    began : array (world,) or None
+        Unix time at which each world's episode begins, where the prices are recorded ones.
     """
 
     path: F64
     conditions: F64 | None = None
+    began: F64 | None = None
     has_volatility: bool
 
     @abstractmethod

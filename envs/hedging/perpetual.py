@@ -2,7 +2,7 @@
 
 The option is on the index; what is held is the perpetual, whose price stands at exp(premium) times
 the index and whose holder pays funding. Both markets write the columns premium, funding and paid of
-`state.CONDITIONS` beside the path of the index, which is that of the market they derive from.
+`state.CONDITIONS` beside the path of the index, which another market gives.
 
 Funding, per 8 hours, is `sim.perps.quantities.funding_rate` of the premium. A contract that pays
 continuously pays, from one moment to the next, the mean of the rates at both; one that pays at
@@ -11,12 +11,14 @@ begins with the episode.
 """
 
 import math
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 
-from envs.hedging.market import PathMarket, ReplayMarket
+from envs.hedging.market import HedgeMarket, PathMarket, ReplayMarket
 from envs.hedging.state import CONDITIONS, FUNDING, PAID, PREMIUM
+from envs.hedging.terms import whole
 from sim.errors import ConfigError, InputError
 from sim.kernel import F64, I64, Bool, kernel
 from sim.perps.premium import Premium
@@ -68,67 +70,92 @@ def fill_conditions(out: F64, premia: F64, samples: int, seconds: float, terms: 
                 paid = 0.0
 
 
-class PerpetualMarket(PathMarket):
-    """A price process as the index, and a perpetual whose premium goes its own way.
+class WarmMarket(PathMarket):
+    """A price process that has run for a while, so that an episode begins at any volatility.
 
     Parameters
     ----------
-    process : PriceProcess
-        Of `conf/price`; the asset is its first.
+    process, asset
+        As for `PathMarket`.
+    warm_up : int
+        Steps before the episode; its prices are scaled so that it begins at the initial one.
+    """
+
+    def __init__(
+        self, *, process: PriceProcess, asset: str | None = None, warm_up: int = 42
+    ) -> None:
+        super().__init__(process=process, asset=asset)
+        whole("market.warm_up", warm_up, 1)
+        self.warm_up = warm_up
+
+    def bind(self, seed: int, world_ids: I64, n_steps: int, years: float) -> None:
+        """Allocate the paths."""
+        self.world_ids = world_ids
+        length, seconds = n_steps + self.warm_up, years * SECONDS_PER_YEAR
+        self.filler = self.process.path_filler(seed, length, seconds, asset=self.asset)
+        self.path = np.zeros((len(world_ids), n_steps + 1, self.filler.n_channels))
+
+    def begin(self, chosen: Bool, episodes: I64) -> None:
+        """Draw the paths of the chosen worlds' episodes."""
+        rows = np.flatnonzero(chosen)
+        made = np.empty((len(rows), self.warm_up + self.path.shape[1], self.path.shape[2]))
+        self.filler(made, self.world_ids[rows], episodes[rows])
+        opening = made[:, 0, 0] / made[:, self.warm_up, 0]
+        self.path[rows] = made[:, self.warm_up :]
+        self.path[rows, :, 0] *= opening[:, None]
+
+
+class PerpetualMarket(HedgeMarket):
+    """A market as the index, and a perpetual whose premium goes its own way.
+
+    Parameters
+    ----------
+    index : PathMarket
+        Or one that derives from it.
     premium : Premium
-        Of `conf/premium`; independent of the process.
+        Of `conf/premium`; independent of the index.
     perp : PerpParams
         Of `conf/perp`: how funding follows from the premium. Its fees and margins do not count
         here: they are `terms.costs` and `terms.life`.
-    asset : str, optional
-        Which asset of the process is hedged with.
-    warm_up : int
-        Steps of the process before the episode, so that it begins at a volatility of its own;
-        prices are scaled to the first one.
     samples : int
         Of the premium in a step; more than one matter where it reverts within a step, or where
         funding is paid more often than the hedger trades.
     """
 
     def __init__(
-        self, *, process: PriceProcess, premium: Premium, perp: PerpParams,
-        asset: str | None = None, warm_up: int = 0, samples: int = 1,
-    ) -> None:  # fmt: skip
-        super().__init__(process=process, asset=asset)
-        for name, value, least in (("warm_up", warm_up, 0), ("samples", samples, 1)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ConfigError(
-                    f"market.{name} must be a whole number of at least {least}, got {value!r}"
-                )
-        self.premium, self.samples, self.terms = premium, samples, perp.terms()
-        self.warm_up = warm_up
+        self, *, index: PathMarket, premium: Premium, perp: PerpParams, samples: int = 1
+    ) -> None:
+        if not isinstance(index, PathMarket):
+            raise ConfigError(
+                f"market.index must be a market of given prices, got {type(index).__name__}; take "
+                "PathMarket, WarmMarket or ReplayMarket"
+            )
+        whole("market.samples", samples, 1)
+        self.index, self.premium, self.samples, self.terms = index, premium, samples, perp.terms()
+        self.has_volatility = index.has_volatility
 
     def bind(self, seed: int, world_ids: I64, n_steps: int, years: float) -> None:
         """Allocate paths and conditions."""
-        self.seed, self.world_ids = seed, world_ids
-        step = years * SECONDS_PER_YEAR
-        self.seconds, interval = step / self.samples, self.terms.interval
+        self.seconds, interval = years * SECONDS_PER_YEAR / self.samples, self.terms.interval
         if interval > 0.0 and abs(interval / self.seconds - round(interval / self.seconds)) > 1e-6:
             raise ConfigError(
                 f"perp.funding_hours ({interval / 3600.0:g}) must be a multiple of the time between "
                 f"samples of the premium ({self.seconds / 3600.0:g} h); change market.samples"
             )
-        length = n_steps + self.warm_up
-        self.filler = self.process.path_filler(seed, length, step, asset=self.asset)
-        self.path = np.zeros((len(world_ids), n_steps + 1, self.filler.n_channels))
+        self.seed, self.world_ids = seed, world_ids
+        self.index = copy(self.index)  # binding gives it its paths: two environments share none
+        self.index.bind(seed, world_ids, n_steps, years)
+        self.path, self.began = self.index.path, self.index.began
         self.conditions = np.zeros((len(world_ids), n_steps + 1, len(CONDITIONS)))
 
     def begin(self, chosen: Bool, episodes: I64) -> None:
         """Draw the paths and premia of the chosen worlds' episodes."""
-        rows, n_moments = np.flatnonzero(chosen), self.path.shape[1]
-        made = np.empty((len(rows), self.warm_up + n_moments, self.path.shape[2]))
-        self.filler(made, self.world_ids[rows], episodes[rows])
-        opening = made[:, 0, 0] / made[:, self.warm_up, 0]
-        self.path[rows] = made[:, self.warm_up :]
-        self.path[rows, :, 0] *= opening[:, None]
+        assert self.conditions is not None
+        self.index.begin(chosen, episodes)
+        rows = np.flatnonzero(chosen)
         premia = self.premium.paths(
-            self.seed, self.world_ids[rows], episodes[rows], self.samples * (n_moments - 1),
-            self.seconds,
+            self.seed, self.world_ids[rows], episodes[rows],
+            self.samples * (self.path.shape[1] - 1), self.seconds,
         )  # fmt: skip
         told = np.zeros((len(rows), *self.conditions.shape[1:]))
         fill_conditions(told, premia, self.samples, self.seconds, self.terms)
@@ -197,6 +224,8 @@ class PerpetualReplay(ReplayMarket):
 
     def begin(self, chosen: Bool, episodes: I64) -> None:
         """Cut the chosen worlds' windows from both records."""
+        assert self.conditions is not None
+        assert self.began is not None
         super().begin(chosen, episodes)
         rows = np.flatnonzero(chosen)
         n, seconds = self.path.shape[1], self.years * SECONDS_PER_YEAR

@@ -23,7 +23,8 @@ from sim.kernel import F64, Bool
 TRAINING, VALIDATION, TUNING, TEST = 0, 1 << 28, 2 << 28, 3 << 28
 """First world ids; training has more than any run reaches before validation begins."""
 CHUNK = 10_000  # worlds played at once
-FIGURES = ("cost", "trading", "funding", "penalty", "turnover", "margin_calls", "liquidated")
+FIGURES = ("cost", "trading", "funding", "penalty", "turnover", "margin_calls", "liquidated",
+           "liquidations", "insurance", "shortfall")  # fmt: skip
 
 Watch = Callable[[int, OptionHedgingVectorEnv, Bool], None]
 """Called after each period with its number, the environment and which worlds were over before."""

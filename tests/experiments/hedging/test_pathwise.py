@@ -9,7 +9,7 @@ from agents.hedgers.band import FixedBand
 from agents.hedgers.learned import Learned
 from agents.hedgers.model_file import Model, load
 from envs.hedging.market import PathMarket
-from envs.hedging.perpetual import PerpetualMarket
+from envs.hedging.perpetual import PerpetualMarket, WarmMarket
 from envs.hedging.terms import Action, Clients, Contract, Costs, Life, Listed, Mark, Reward, Swap
 from experiments.hedging.objective import Objective
 from experiments.hedging.pathwise import Pathwise, Simulator, differentiable, recorded, refused
@@ -68,9 +68,8 @@ def test_the_simulator_costs_what_the_environment_does(name, cao, torch, tmp_pat
         setting = replace(setting, market=PathMarket(process=process))
     if name == "perpetual":
         premium = Premium(mean=0.001, dispersion=0.003, half_life_hours=24.0)
-        market = PerpetualMarket(
-            process=cao.market.process, premium=premium, perp=PerpParams(), warm_up=3
-        )
+        index = WarmMarket(process=cao.market.process, warm_up=3)
+        market = PerpetualMarket(index=index, premium=premium, perp=PerpParams())
         setting = replace(setting, market=market)
     assert refused(setting.terms) == ""
     algorithm = Pathwise(**SMALL)
