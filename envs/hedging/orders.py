@@ -51,7 +51,7 @@ def serve_clients(state: HedgeState, terms: Record, key: U64, world: int, w: int
 
 @kernel
 def options_margin(state: HedgeState, terms: Record, w: int) -> tuple[float, float]:
-    """Initial and maintenance margin of the short options beside their marks, of the underlying."""
+    """Return initial and maintenance margin of short options, beside marks, of the underlying."""
     price, initial, maintenance = state.price[w], 0.0, 0.0
     most, least, kept = terms["option_initial"], terms["option_floor"], terms["option_margin"]
     for k in range(state.n_slots[w]):

@@ -139,8 +139,8 @@ class PerpetualMarket(HedgeMarket):
         self.seconds, interval = years * SECONDS_PER_YEAR / self.samples, self.terms.interval
         if interval > 0.0 and abs(interval / self.seconds - round(interval / self.seconds)) > 1e-6:
             raise ConfigError(
-                f"perp.funding_hours ({interval / 3600.0:g}) must be a multiple of the time between "
-                f"samples of the premium ({self.seconds / 3600.0:g} h); change market.samples"
+                f"perp.funding_hours ({interval / 3600.0:g}) must be a multiple of the time "
+                f"between samples of the premium ({self.seconds / 3600.0:g} h); change market.samples"
             )
         self.seed, self.world_ids = seed, world_ids
         self.index = copy(self.index)  # binding gives it its paths: two environments share none

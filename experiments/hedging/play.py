@@ -99,9 +99,12 @@ class Played:
     ----------
     figures : dict of str to array
         Names as in `FIGURES`.
+    began : array (path,) or None
+        Unix time at which each path begins, where prices are recorded ones.
     """
 
     figures: Mapping[str, F64]
+    began: F64 | None = None
 
     @property
     def cost(self) -> F64:
@@ -112,7 +115,11 @@ class Played:
     def joined(cls, parts: Sequence["Played"]) -> "Played":
         """Join parts, in their order."""
         names = parts[0].figures
-        return cls({name: np.concatenate([part.figures[name] for part in parts]) for name in names})
+        times = [part.began for part in parts if part.began is not None]
+        return cls(
+            {name: np.concatenate([part.figures[name] for part in parts]) for name in names},
+            np.concatenate(times) if times else None,
+        )
 
 
 def sight_of(env: OptionHedgingVectorEnv, observation: Any) -> Sight:
@@ -166,6 +173,7 @@ def _chunk(
 ) -> Played:
     env = setting.worlds(n, first, fields_of(hedger))
     observation, _ = env.reset(seed=seed)
+    began = None if env.market.began is None else env.market.began.copy()
     figures = {name: np.zeros(n) for name in FIGURES}
     over: Bool = np.zeros(n, np.bool_)
     for t in range(setting.terms.contract.n_steps):
@@ -181,4 +189,4 @@ def _chunk(
             over |= fresh
         if over.all():
             break
-    return Played(figures)
+    return Played(figures, began)
