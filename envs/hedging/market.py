@@ -178,7 +178,7 @@ class ReplayMarket(PathMarket):
         squares = np.diff(np.log(price), axis=1) ** 2
         mean = squares[:, : self.warm_up].mean(axis=1)
         opening = price[:, self.warm_up]
-        if isinstance(self.process, HistoricalWindows):
+        if isinstance(self.process, HistoricalWindows) and self.began is not None:
             seconds = self.years * SECONDS_PER_YEAR
             self.began[rows] = self.warm_up * seconds + self.process.starts(
                 self.seed, self.world_ids[rows], episodes[rows], n_moments - 1, seconds

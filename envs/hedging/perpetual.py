@@ -140,7 +140,8 @@ class PerpetualMarket(HedgeMarket):
         if interval > 0.0 and abs(interval / self.seconds - round(interval / self.seconds)) > 1e-6:
             raise ConfigError(
                 f"perp.funding_hours ({interval / 3600.0:g}) must be a multiple of the time "
-                f"between samples of the premium ({self.seconds / 3600.0:g} h); change market.samples"
+                f"between samples of the premium ({self.seconds / 3600.0:g} h); change "
+                "market.samples"
             )
         self.seed, self.world_ids = seed, world_ids
         self.index = copy(self.index)  # binding gives it its paths: two environments share none
@@ -195,7 +196,8 @@ class PerpetualRecord:
                 f"goes from {utc(float(self.ts[0]))} to {utc(float(self.ts[-1]))}: choose dates "
                 "within it"
             )
-        return place
+        found: I64 = place
+        return found
 
 
 class PerpetualReplay(ReplayMarket):
