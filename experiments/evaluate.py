@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 KEYS = frozenset({
     "env", "study", "algo", "training", "hedgers", "model", "models", "paths", "tuning_paths",
-    "resamples", "seed", "name", "out", "progress",
+    "resamples", "seed", "name", "out", "progress", "data",
 })  # fmt: skip
 
 
@@ -79,7 +79,7 @@ def _in_folder(
 
     found: dict[str, tuple[Path, str]] = {}
     for variant in variants_of(config):
-        for name, place in models_in(folder / row.key / variant.key).items():
+        for name, place in models_in(folder / (row.policies or row.key) / variant.key).items():
             words = [label, variant.title, name.replace("_", " ")]
             key = "_".join(word for word in (label, variant.key, name) if word)
             found[key] = (place, ", ".join(word for word in words if word))
@@ -96,7 +96,8 @@ def trained(config: Mapping[str, Any], choices: Mapping[str, Any]) -> dict[str, 
     if not isinstance(wanted, Mapping) or set(wanted) != {"seed", "seeds", "paths"}:
         raise ConfigError(f"training must give seed, seeds and paths, or be null, got {wanted!r}")
     asked = {
-        **{key: config[key] for key in ("env", "algo", "study", "out", "progress")}, **wanted,
+        **{key: config[key] for key in ("env", "algo", "study", "out", "progress", "data")},
+        **wanted,
         "accumulated_cost": True, "name": None, "tensorboard": False,
     }  # fmt: skip
     folder = Path(str(config["out"])).expanduser() / run_name(asked, choices)
@@ -133,6 +134,7 @@ def evaluate(config: Mapping[str, Any]) -> "dict[str, Contest]":
             Setting.made(row.env), hedgers_of(config, row), seed=whole(config, "seed", 0),
             paths=paths, tuning_paths=tuning, resamples=whole(config, "resamples", 1),
             shown=bool(config["progress"]),
+            tuning=None if row.tuning is None else Setting.made(row.tuning),
         )  # fmt: skip
         if row.key:
             for name, (place, _) in policies_of(config, row).items():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 KEYS = frozenset({
     "env", "algo", "study", "seed", "seeds", "accumulated_cost", "paths", "name", "out", "progress",
-    "tensorboard",
+    "tensorboard", "data",
 })  # fmt: skip
 
 
@@ -73,6 +73,9 @@ def train(config: Mapping[str, Any], folder: Path) -> "list[Session]":
     sessions = []
     seed = whole(config, "seed", 0)
     for row in rows_of(config):
+        if row.policies is not None:
+            continue
+        env = row.env if row.training is None else row.training
         described = merged(config["algo"], row.algo)
         algorithm = part({"algo": described}, "algo")
         if not isinstance(algorithm, Algorithm):
@@ -81,12 +84,12 @@ def train(config: Mapping[str, Any], folder: Path) -> "list[Session]":
                 "one"
             )
         for variant in variants_of(config):
-            setting = Setting.made(row.env)
+            setting = Setting.made(env)
             if not variant.accumulated_cost:
                 setting = setting.without("cost")
             for i in range(variant.seeds):
                 about = {
-                    "env": row.env, "algo": described, "seed": seed + i, "paths": config["paths"],
+                    "env": env, "algo": described, "seed": seed + i, "paths": config["paths"],
                     "accumulated_cost": variant.accumulated_cost,
                 }  # fmt: skip
                 session = Session(

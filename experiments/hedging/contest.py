@@ -79,7 +79,7 @@ class Map:
 
 def hold(
     setting: Setting, hedgers: Mapping[str, Hedger], *, seed: int, paths: int, tuning_paths: int,
-    resamples: int, shown: bool = True,
+    resamples: int, shown: bool = True, tuning: Setting | None = None,
 ) -> Contest:  # fmt: skip
     """Tune, play and compare hedgers.
 
@@ -91,6 +91,8 @@ def hold(
     seed, paths, tuning_paths, resamples : int
     shown : bool
         Whether progress is shown.
+    tuning : Setting, optional
+        Where the classical hedgers' scalars are set, if not on other worlds of the same setting.
     """
     if all(isinstance(hedger, Learned) for hedger in hedgers.values()):
         raise ConfigError("hedgers must keep a classical hedger to compare with; keep delta")
@@ -99,7 +101,9 @@ def hold(
     end = End(setting.terms.contract.n_steps)
     with Progress(len(hedgers), 0, shown, "hedgers") as bar:
         for name, hedger in hedgers.items():
-            ready[name] = tuned(setting, bound(hedger, setting), seed, tuning_paths)
+            there = setting if tuning is None or isinstance(hedger, Learned) else tuning
+            chosen = tuned(there, bound(hedger, there), seed, tuning_paths)
+            ready[name] = bound(chosen, setting)
             watch = None if played else end
             played[name] = play(setting, ready[name], seed, TEST, paths, watch)
             bar.advance(1)
@@ -133,7 +137,8 @@ def compared(
     classical = [name for name, entry in entries.items() if not entry["learned"]]
     best = min(classical, key=lambda name: entries[name]["statistics"]["objective"])
     costs = {name: it.cost for name, it in played.items()}
-    for name, found in differences(costs, best, objective, seed, resamples).items():
+    began = played[best].began
+    for name, found in differences(costs, best, objective, seed, resamples, began).items():
         entries[name]["differences"] = found
     paths = len(next(iter(costs.values())))
     return {"hedgers": entries, "best": best, "objective": objective.title, "paths": paths,

@@ -8,7 +8,7 @@ from typing import Any
 from experiments.hedging import tables
 from experiments.hedging.contest import Contest
 from experiments.hedging.page import METHOD
-from experiments.hedging.rows import PRICE, Row, Y
+from experiments.hedging.rows import CVAR, PRICE, Row, Y
 from experiments.report import charts
 from experiments.report.charts import Chart
 from experiments.report.page import Page, code, details, note, table, text
@@ -19,6 +19,8 @@ Json = dict[str, Any]
 FIGURES: Mapping[str, Json] = {
     Y: {"name": "Y", "title": "Y = mean + 1.5 sd in % of the premium", "places": 1,
         "axis": "Y, % of the premium"},
+    CVAR: {"name": "CVaR 95", "title": "Mean of the worst 5% of costs (CVaR 95) in % of the "
+           "premium", "places": 1, "axis": "CVaR 95, % of the premium"},
     PRICE: {"name": "price", "title": "Price at which the objective is 0, in cash", "places": 3,
             "axis": "price"},
 }  # fmt: skip
@@ -89,16 +91,16 @@ def _summary_of(kind: str, row: Row, found: Json) -> Json:
 
 def _figure(kind: str, entry: Json, premium: float) -> Json:
     """Return a hedger's figure with its interval."""
-    if kind == Y:
-        return dict(entry["differences"]["y"]["own"])
+    if kind != PRICE:
+        return dict(entry["differences"][kind]["own"])
     own = entry["differences"]["objective"]["own"]
     return {key: premium * (1.0 + 0.01 * own[key]) for key in ("value", "low_95", "high_95")}
 
 
 def _difference(kind: str, entry: Json, premium: float) -> Json:
     """Return a hedger's figure less that of the best classical one."""
-    if kind == Y:
-        found = entry["differences"]["y"]
+    if kind != PRICE:
+        found = entry["differences"][kind]
         return {key: found[key] for key in ("value", "low_95", "high_95")}
     found = entry["differences"]["objective"]
     return {key: 0.01 * premium * found[key] for key in ("value", "low_95", "high_95")}
