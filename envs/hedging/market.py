@@ -25,11 +25,14 @@ class HedgeMarket(ABC):
     has_volatility : bool
     began : array (world,) or None
         Unix time at which each world's episode begins, where the prices are recorded ones.
+    taken : bool
+        Whether an environment has bound it: it holds the prices of one alone.
     """
 
     path: F64
     conditions: F64 | None = None
     began: F64 | None = None
+    taken: bool = False
     has_volatility: bool
 
     @abstractmethod

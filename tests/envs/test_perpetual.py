@@ -153,10 +153,10 @@ def test_bad_perpetuals_get_one_sentence(recorded):
     data, record = recorded
     with pytest.raises(ConfigError, match=r"market.index must be a market of given prices"):
         PerpetualMarket(index=GBM, premium=Premium(), perp=PerpParams())
+    perp = PerpParams(funding_hours=6.0)
+    odd = PerpetualMarket(index=PathMarket(process=GBM), premium=Premium(), perp=perp)
     with pytest.raises(ConfigError, match=r"funding_hours \(6\) must be a multiple"):
-        perp = PerpParams(funding_hours=6.0)
-        index = PathMarket(process=GBM)
-        begun(PerpetualMarket(index=index, premium=Premium(), perp=perp))
+        begun(odd)
     with pytest.raises(ConfigError, match=r"market.warm_up must be a whole number"):
         WarmMarket(process=GBM, warm_up=0)
     with pytest.raises(InputError, match="has no premium at 2022-11-15"):
