@@ -6,8 +6,9 @@ stock and swap together replicate it in continuous time by holding
     du/ds  of the underlying,    (du/dv) / (dL/dv)  of the swap
 
 (Buehler, Gonon, Teichmann and Wood 2019, Quantitative Finance 19(8), section 5.2). Where no swap
-can be traded the underlying takes over what it explains of the variance: du/ds + rho xi (du/dv) / s,
-the minimum-variance delta. Derivatives are tabulated by the COS method and interpolated.
+can be traded the underlying takes over what it explains of the variance. That is the
+minimum-variance delta, du/ds + rho xi (du/dv) / s. Derivatives are tabulated by the COS method and
+interpolated.
 """
 
 import math

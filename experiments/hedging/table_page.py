@@ -150,11 +150,16 @@ def render(it: Json, contests: Mapping[str, Contest], command: Sequence[str]) ->
              "than the noise of two samples of this size."),
         page.side_by_side(_chart(it)), _training(it),
     )  # fmt: skip
+    heads = ["row", *tables.tail_columns(it)]
+    rare = [
+        table(f"{title} in % of the premium; of several seeds the worst", heads,
+              tables.tail_rows(it, key))
+        for key, title in (("cvar_99", "Mean of the worst 1% of paths (CVaR 99)"),
+                           ("worst", "The worst path"))
+    ]  # fmt: skip
     page.section(
-        "fails", "Where it fails", tails_told(it),
-        table("Cost in % of the premium; of several seeds the worst", tables.tail_heads(it),
-              tables.tail_rows(it)),
-        page.side_by_side(_tail_chart(it)),
+        "fails", "Where it fails", _LETTING_GO, *(text(said) for said in tails_told(it)), rare[0],
+        page.side_by_side(_tail_chart(it)), rare[1],
     )  # fmt: skip
     blocks = []
     for key, contest in contests.items():
@@ -172,26 +177,29 @@ def render(it: Json, contests: Mapping[str, Contest], command: Sequence[str]) ->
     return page.html()
 
 
-def tails_told(it: Json) -> str:
-    """Say in how many rows the policies' bad outcomes are worse than a classical hedge's."""
+def tails_told(it: Json) -> list[str]:
+    """Say, for each kind of policy, in how many rows its bad outcomes are worse than others'."""
     rows, said = list(it["rows"].values()), []
     others = {"best classical": "the best classical hedge", "delta": "delta"}
     for label in tables.tail_columns(it)[2:]:
-        for key, what in (("cvar_99", "mean of the worst 1% of paths"), ("worst", "worst path")):
+        parts = []
+        for key, what in (("cvar_99", "the worst 1% of paths"), ("worst", "the worst path")):
             found = [tables.tails(row, key) for row in rows]
             found = [one for one in found if label in one]
-            counts = ", ".join(
-                f"{sum(one[label] > one[name] for one in found)} of {len(found)} against {title}"
+            counts = " and ".join(
+                f"in {sum(one[label] > one[name] for one in found)} of {len(found)} rows than with "
+                f"{title}"
                 for name, title in others.items()
                 if all(name in one for one in found)
             )
-            said.append(f"Rows in which the {what} of {label} costs more: {counts}.")
-    return " ".join([_LETTING_GO, *said]) if said else ""
+            parts.append(f"{what} cost more {counts}")
+        said.append(f"{label[:1].upper()}{label[1:]}: {'; '.join(parts)}.")
+    return said
 
 
 _LETTING_GO = (
-    "An objective of mean and standard deviation counts a large loss no more than its square, so a "
-    "policy may save costs on most paths and hedge little where much is lost already."
+    "What is tuned and trained is one number over all paths. It can be low while the rarest paths "
+    "cost more than with a plain hedge."
 )
 
 

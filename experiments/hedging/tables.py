@@ -14,6 +14,10 @@ HEADS = (
 )  # fmt: skip
 COST_HEADS = ("hedger", "trading", "funding", "penalty", "turnover", "margin calls", "liquidated")
 
+RARE_HEADS = (
+    "hedger", "CVaR 95", "against the best", "CVaR 99", "against the best", "worst path",
+)  # fmt: skip
+
 
 def figure(value: float | None, places: int = 1) -> str:
     """Write a figure in % of the premium."""
@@ -45,6 +49,20 @@ def contest_rows(summary: Json) -> list[list[str]]:
 def against(summary: Json) -> str:
     """Head of the last column of the main table."""
     return f"{summary['objective']} against the best"
+
+
+def rare_rows(summary: Json) -> list[list[str]]:
+    """Rows of the table of bad outcomes."""
+    rows = []
+    for name, it in summary["hedgers"].items():
+        cells = [it["title"]]
+        for key in ("cvar_95", "cvar_99"):
+            cells.append(figure(it["statistics"][key]))
+            cells.append(
+                "best classical" if name == summary["best"] else change(it["differences"][key], 1)
+            )
+        rows.append([*cells, figure(it["statistics"]["worst"])])
+    return rows
 
 
 def cost_rows(summary: Json) -> list[list[str]]:
@@ -133,12 +151,6 @@ def by_label(learned: Json) -> dict[str, list[Json]]:
     return out
 
 
-def tail_heads(summary: Json) -> list[str]:
-    """Heads of the table of bad outcomes: each column of `tail_columns` for two figures."""
-    names = tail_columns(summary)
-    return ["row", *(f"CVaR 99: {name}" for name in names), *(f"worst path: {n}" for n in names)]
-
-
 def tail_columns(summary: Json) -> list[str]:
     """Whose bad outcomes are compared: delta, the best classical hedge, the kinds of policies."""
     labels = [label for row in summary["rows"].values() for label in by_label(row["learned"])]
@@ -155,15 +167,12 @@ def tails(row: Json, key: str) -> dict[str, float]:
     return out
 
 
-def tail_rows(summary: Json) -> list[list[str]]:
-    """Rows of the table of bad outcomes, in % of the premium."""
+def tail_rows(summary: Json, key: str) -> list[list[str]]:
+    """Rows of a table of bad outcomes, in % of the premium: one figure by `tail_columns`."""
     names, out = tail_columns(summary), []
     for row in summary["rows"].values():
-        cells = [row["title"]]
-        for key in ("cvar_99", "worst"):
-            found = tails(row, key)
-            cells += [figure(found.get(name), 0) for name in names]
-        out.append(cells)
+        found = tails(row, key)
+        out.append([row["title"], *(figure(found.get(name), 0) for name in names)])
     return out
 
 
