@@ -12,7 +12,6 @@ from hydra import initialize_config_module
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from agents.hedgers.delta import Delta
 from agents.hedgers.hedger import Hedger
 from agents.hedgers.learned import Learned
 from experiments.evaluate import evaluate, hedgers_of, trained, write
