@@ -203,7 +203,11 @@ def run(cfg: DictConfig) -> None:
     console = Console(width=None if sys.stdout.isatty() else 190)
     if config.get("study"):
         rows = {row.key: row for row in rows_of(config)}
-        console.print(tables.of_study(table_page.summary(config["study"], rows, contests)))
+        summary = table_page.summary(config["study"], rows, contests)
+        for key, contest in contests.items() if summary["split"] else ():
+            console.print(tables.of_contest(contest.summary))
+            console.print(tables.of_costs(rows[key].title, contest.summary))
+        console.print(tables.of_study(summary))
     else:
         console.print(tables.of_contest(contests[""].summary))
     print(report)

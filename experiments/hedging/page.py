@@ -20,6 +20,8 @@ METHOD = (
     "less what the holding gained, over the premium of the option that was sold first.",
     "Intervals are percentiles of a bootstrap that draws whole paths: a path which is drawn counts "
     "for every hedger. They measure the noise of finitely many paths, not the error of the model.",
+    "Stretches of one record overlap: their intervals come from drawing blocks of 28 neighbouring "
+    "days on which they begin, and are still rather too short where the record has few blocks.",
 )
 
 

@@ -44,7 +44,7 @@ def summary(
     """
     kind = study.get("figure", Y)
     out: Json = {
-        "title": str(study["title"]), "figure": dict(FIGURES[kind]),
+        "title": str(study["title"]), "figure": dict(FIGURES[kind]), "split": kind == CVAR,
         "columns": dict(study.get("columns") or {"delta": "delta"}), "rows": {},
     }  # fmt: skip
     for key, contest in contests.items():
@@ -121,9 +121,10 @@ def headline(it: Json) -> str:
         said.append(
             f"{label}, in {won} of {len(tried)} rows ({n} {'policy' if n == 1 else 'policies'})"
         )
+    agent = ", and the published agent" if tables.has_published(it) else ""
     return (
-        "Every policy beats the best classical hedge, with an interval that excludes 0, and the "
-        f"published agent: {'; '.join(said)}."
+        "Every policy beats the best classical hedge, with an interval that excludes 0"
+        f"{agent}: {'; '.join(said)}."
     )
 
 
@@ -147,7 +148,7 @@ def render(it: Json, contests: Mapping[str, Contest], command: Sequence[str]) ->
         "table", "The table", "", listed,
         note("* Not found on these paths: published figures, or reruns of the authors' released "
              "policies in another simulator. A policy beats them where its figure is lower by more "
-             "than the noise of two samples of this size."),
+             "than the noise of two samples of this size.") if tables.has_published(it) else "",
         page.side_by_side(_chart(it)), _training(it),
     )  # fmt: skip
     heads = ["row", *tables.tail_columns(it)]
@@ -166,7 +167,13 @@ def render(it: Json, contests: Mapping[str, Contest], command: Sequence[str]) ->
         rows = tables.contest_rows(contest.summary)
         heads = [*tables.HEADS, tables.against(contest.summary)]
         blocks.append(
-            details(it["rows"][key]["title"], table("All hedgers", heads, rows, left={1}))
+            details(
+                it["rows"][key]["title"],
+                table("All hedgers", heads, rows, left={1}),
+                table(
+                    "What costs are made of", tables.COST_HEADS, tables.cost_rows(contest.summary)
+                ),
+            )
         )
     page.section("rows", "Row by row", "", *blocks)
     page.section(

@@ -71,7 +71,8 @@ def cost_rows(summary: Json) -> list[list[str]]:
     for it in summary["hedgers"].values():
         found = it["statistics"]
         rows.append([
-            it["title"], *(figure(found[key]) for key in ("trading", "funding", "penalty")),
+            it["title"], *(figure(found[key]) for key in ("trading", "funding")),
+            figure(found["penalty"], 3),
             figure(found["turnover"], 2), figure(found["margin_calls"], 2),
             f"{100.0 * found['liquidated']:.2f}%",
         ])  # fmt: skip
@@ -99,12 +100,24 @@ def of_contest(summary: Json) -> "Table":
     return _table(title, [*HEADS, against(summary)], contest_rows(summary), 2)
 
 
+def of_costs(title: str, summary: Json) -> "Table":
+    """Return the table of what the costs are made of that the terminal shows."""
+    told = f"{title}: costs in % of the premium, turnover in units, margin calls per path"
+    return _table(told, COST_HEADS, cost_rows(summary), 1)
+
+
 def study_heads(summary: Json) -> list[str]:
     """Heads of the table of a study."""
+    known = has_published(summary)
     return [
-        "row", *summary["columns"].values(), "published", "policies", summary["figure"]["name"],
-        "against best classical", "beats both",
+        "row", *summary["columns"].values(), *(["published"] if known else []), "policies",
+        summary["figure"]["name"], "against best classical", "beats both" if known else "beats it",
     ]  # fmt: skip
+
+
+def has_published(summary: Json) -> bool:
+    """Whether a row of a study has figures of a published agent."""
+    return any(row["published"] is not None for row in summary["rows"].values())
 
 
 def study_rows(summary: Json) -> list[list[str]]:
@@ -116,7 +129,9 @@ def study_rows(summary: Json) -> list[list[str]]:
     out, places = [], summary["figure"]["places"]
     for row in summary["rows"].values():
         first = [row["title"], *(_cell(row, name, places) for name in summary["columns"])]
-        first.append(MISSING if row["published"] is None else f"{row['published']:.{places}f}*")
+        if has_published(summary):
+            told = row["published"]
+            first.append(MISSING if told is None else f"{told:.{places}f}*")
         groups = by_label(row["learned"])
         if not groups:
             out.append([*first, "no model", "", "", ""])
@@ -178,9 +193,10 @@ def tail_rows(summary: Json, key: str) -> list[list[str]]:
 
 def of_study(summary: Json) -> "Table":
     """Return the table that the terminal shows."""
+    star = " (* not on these paths)" if has_published(summary) else ""
     title = (
         f"{summary['title']}. {summary['figure']['title']}, {summary['paths']:,} unseen paths; of "
-        "several seeds, the worst against the best classical hedge (* not on these paths)"
+        f"several seeds, the worst against the best classical hedge{star}"
     )
     heads = [head.replace(" ", "\n") for head in study_heads(summary)]
     return _table(title, heads, study_rows(summary), 1)

@@ -153,9 +153,8 @@ def test_bad_perpetuals_get_one_sentence(recorded):
     data, record = recorded
     with pytest.raises(ConfigError, match=r"market.index must be a market of given prices"):
         PerpetualMarket(index=GBM, premium=Premium(), perp=PerpParams())
-    odd = PerpetualMarket(
-        index=PathMarket(process=GBM), premium=Premium(), perp=PerpParams(funding_hours=6.0)
-    )
+    perp = PerpParams(funding_hours=6.0)
+    odd = PerpetualMarket(index=PathMarket(process=GBM), premium=Premium(), perp=perp)
     with pytest.raises(ConfigError, match=r"funding_hours \(6\) must be a multiple"):
         begun(odd)
     with pytest.raises(ConfigError, match=r"market.warm_up must be a whole number"):
