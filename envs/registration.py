@@ -10,7 +10,7 @@ from copy import deepcopy
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from sim.errors import ConfigError
+from sim.errors import ConfigError, FaultlineError, cause_of, reason_of
 
 if TYPE_CHECKING:
     from envs.hedging.single import OptionHedgingEnv
@@ -52,17 +52,24 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any], place: str = "")
 def parts(config: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Make terms and market of an environment, from a file of `conf/env` and changes to it."""
     from hydra.errors import InstantiationException
-    from hydra.utils import instantiate
+    from hydra.utils import get_object, instantiate
 
     whole = merged(described(config), changes)
+    made, key = {}, ""
     try:
-        return {key: instantiate(value, _convert_="all") for key, value in whole.items()}
+        for key, value in whole.items():
+            made[key] = instantiate(value, _convert_="all")
     except InstantiationException as error:
-        deepest: BaseException = error
-        while deepest.__cause__ is not None:
-            deepest = deepest.__cause__
-        said = " ".join(str(deepest).split())
-        raise ConfigError(f"environment {config}: {said}") from error
+        deepest, inner = cause_of(error)
+        if isinstance(deepest, FaultlineError):
+            raise ConfigError(f"environment {config}: {deepest}") from error
+        node: Any = whole[key]
+        for name in filter(None, inner.split(".")):
+            node = node[name]
+        reason = reason_of(deepest, get_object(node["_target_"]))
+        place = f"{key}.{inner}" if inner else key
+        raise ConfigError(f"environment {config}: {place}: {reason}; correct it") from error
+    return made
 
 
 def vector_env(

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import OmegaConf
 
 from agents.model import MarketModel
 from sim.actions import Verb
 from sim.blockspace import BlockSpace
-from sim.errors import ConfigError, FaultlineError, InputError
+from sim.errors import ConfigError, FaultlineError, InputError, cause_of, reason_of
 from sim.events import EventLog
 from sim.scenarios.scenario import Composite
 from sim.venue import Venue
@@ -75,31 +75,32 @@ def _made(place: str, description: Mapping[str, Any]) -> Any:
     try:
         return instantiate(OmegaConf.create(dict(description)), _convert_="all")
     except InstantiationException as error:
-        deepest: BaseException = error
-        inner = ""
-        while deepest.__cause__ is not None:
-            found = re.search(r"full_key: (\S+)", str(deepest))
-            inner = found[1] if found else inner
-            deepest = deepest.__cause__
+        deepest, inner = cause_of(error)
         place = f"{place}.{inner}" if inner else place
         if isinstance(deepest, FaultlineError):
             kind = InputError if isinstance(deepest, InputError) else ConfigError
             raise kind(f"{place}: {deepest}") from error
-        reason = " ".join(str(deepest).partition("\n")[0].split()).rstrip(".")
+        node = _below(description, inner)
+        reason = reason_of(deepest, get_object(node["_target_"]) if "_target_" in node else None)
         raise ConfigError(
-            f"{place} cannot be made from these values{_texts(description, inner)}, "
-            f"{type(deepest).__name__} says: {reason}; correct their names and types"
+            f"{place} cannot be made from these values{_texts(node)}: {reason}; correct their "
+            "names and types"
         ) from error
 
 
-def _texts(description: Mapping[str, Any], inner: str) -> str:
-    """List the texts among the values of a part: a number that was mistyped is one of them."""
+def _below(description: Mapping[str, Any], inner: str) -> Mapping[str, Any]:
+    """Return the part of a description that dots lead to, empty where they lead nowhere."""
     node: Any = description
     for name in filter(None, inner.split(".")):
         node = node.get(name, {}) if isinstance(node, Mapping) else {}
+    return node if isinstance(node, Mapping) else {}
+
+
+def _texts(node: Mapping[str, Any]) -> str:
+    """List the texts among the values of a part: a number that was mistyped is one of them."""
     texts = [
         f"{name}={value}"
-        for name, value in (node.items() if isinstance(node, Mapping) else ())
+        for name, value in node.items()
         if isinstance(value, str) and not name.startswith("_")
     ]
     return f" ({', '.join(texts)})" if texts else ""

@@ -1,49 +1,48 @@
-"""Hold the delta: what every other hedger is compared with."""
+"""Hold a delta in closed form: what every other hedger is compared with."""
 
 import numpy as np
 
 from agents.hedgers.greeks import DELTA, greeks
-from agents.hedgers.hedger import Rule, Scalar, Sight
+from agents.hedgers.hedger import Desk, Rule, Sight
+from sim.errors import ConfigError
 from sim.kernel import F64
-from sim.terms import check_range
+
+TITLES = {
+    "sticky_strike": "delta", "black_scholes": "Black-Scholes delta",
+    "sticky_delta": "sticky-delta delta", "bartlett": "Bartlett delta",
+}  # fmt: skip
+SMILES = ("sticky_delta", "bartlett")
 
 
 class Delta(Rule):
-    """Delta of Black and Scholes at the volatility of marks, with a lift for the smile.
+    """Delta of all options owed, under a rule for the volatility (`agents.hedgers.greeks`).
 
     Parameters
     ----------
-    lift : float or None
-        How far volatility moves per relative move of the price (`agents.hedgers.greeks`): 0 is the
-        sticky-strike delta, half of rho nu Bartlett's under lognormal SABR; None is tuned.
-    lowest, highest : float
-        Between which it is tuned.
-    title : str
+    rule : str
+        - sticky_strike: at each option's own volatility, the practitioner's delta;
+        - black_scholes: at the volatility that marks would have without a smile;
+        - sticky_delta: the smile moves along with the price;
+        - bartlett: SABR's level of volatility moves with the price too.
+    title : str, optional
     """
 
-    def __init__(
-        self, *, lift: float | None = 0.0, lowest: float = -0.5, highest: float = 0.5,
-        title: str = "delta",
-    ) -> None:  # fmt: skip
-        if lift is not None:
-            check_range("lift", lift, -10.0, 10.0)
-        check_range("lowest", lowest, -10.0, highest)
-        self.lift, self.lowest, self.highest, self.title = lift, lowest, highest, title
+    def __init__(self, *, rule: str = "sticky_strike", title: str | None = None) -> None:
+        if rule not in TITLES:
+            raise ConfigError(f"rule must be one of {', '.join(TITLES)}, got {rule!r}; choose one")
+        self.rule, self.title = rule, title or TITLES[rule]
 
-    @property
-    def scalar(self) -> Scalar | None:
-        """The lift."""
-        if self.lift is not None:
-            return None
-        return Scalar("lift", self.lowest, self.highest, geometric=False)
-
-    @property
-    def told(self) -> str:
-        """The lift."""
-        return f"lift {self.lift:+.3f}" if self.lift else ""
+    def bind(self, desk: Desk) -> None:
+        """Take over the terms; rules of a smile need marks that have one."""
+        if self.rule in SMILES and desk.marks[0] == 0.0:
+            raise ConfigError(
+                f"{self.title} needs a smile, and options are marked without one here; set "
+                "terms.mark.vol_of_vol or leave the hedger out"
+            )
+        super().bind(desk)
 
     def target(self, sight: Sight) -> F64:
         """Delta."""
-        if not self.lift:
+        if self.rule == "sticky_strike":
             return sight.delta
-        return np.asarray(greeks(self.desk, sight, lift=self.lift)[DELTA])
+        return np.asarray(greeks(self.desk, sight, self.rule)[DELTA])

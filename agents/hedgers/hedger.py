@@ -1,7 +1,7 @@
 """What every hedger is: from what the desk sees, the actions of all worlds at once."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
@@ -125,6 +125,23 @@ class Hedger(ABC):
         other = copy(self)
         setattr(other, scalar.name, float(value))
         return other
+
+    @property
+    def fits(self) -> bool:
+        """Whether it has to see training paths before it hedges: `fitted`."""
+        return False
+
+    def fitted(self, moves: Iterable[tuple[Sight, Sight]]) -> Self:
+        """Return the hedger with what it estimates from training paths.
+
+        Parameters
+        ----------
+        moves : iterable of (Sight, Sight)
+            Before and after each period, of one batch of worlds after the other; read at once, for
+            the second one is overwritten by the next.
+        """
+        del moves
+        raise ConfigError(f"{self.title} estimates nothing from paths; leave it as it is")
 
     @property
     def told(self) -> str:

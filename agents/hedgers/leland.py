@@ -31,4 +31,4 @@ class Leland(Rule):
     def target(self, sight: Sight) -> F64:
         """Delta at the raised volatility."""
         rate = self.desk.rate if self.rate is None else self.rate
-        return np.asarray(greeks(self.desk, sight, rate=rate)[DELTA])
+        return np.asarray(greeks(self.desk, sight, "leland", [rate])[DELTA])

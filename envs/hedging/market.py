@@ -22,10 +22,13 @@ class HedgeMarket(ABC):
     conditions : array (world, step + 1, condition)
         See `envs.hedging.state.CONDITIONS`; None where the market tells nothing more.
     has_volatility : bool
+    taken : bool
+        Whether an environment has bound it: it holds the prices of one alone.
     """
 
     path: F64
     conditions: F64 | None = None
+    taken: bool = False
     has_volatility: bool
 
     @abstractmethod

@@ -4,6 +4,7 @@ import math
 
 from envs.hedging.state import STRETCH, HedgeState, Marks
 from sim.kernel import F64, Record, inlined, kernel
+from sim.options.marks import expected_volatility, lognormal_sabr
 from sim.vector_math import (
     densities,
     exponential,
@@ -53,19 +54,12 @@ def payoff(price: float, strike: float, sign: float, inverse: float) -> float:
 @inlined
 def implied(terms: Record, log_ratio: float, years: float, level: float) -> float:
     """Volatility that an option is marked at, from the log of price over strike (`terms.Mark`)."""
-    nu, rho = terms["nu"], terms["rho"]
-    if terms["alpha_v"] > 0.0:
-        alpha, b = terms["alpha_v"], terms["b_v"]
-        share = -math.expm1(-alpha * years) / (alpha * years)
-        return math.sqrt(b + (level * level - b) * share + terms["jump_v"])
-    if nu == 0.0:
-        return level
-    drift = 1.0 + (0.25 * rho * nu * level + (2.0 - 3.0 * rho * rho) / 24.0 * nu * nu) * years
-    z = nu / level * log_ratio
-    if abs(z) < 1e-6:
-        return float(level * drift * (1.0 - 0.5 * rho * z))
-    x = math.log((math.sqrt(1.0 - 2.0 * rho * z + z * z) + z - rho) / (1.0 - rho))
-    return float(level * drift * z / x)
+    nu, alpha = terms["nu"], terms["alpha_v"]
+    if alpha > 0.0:
+        return expected_volatility(level, alpha, terms["b_v"], terms["jump_v"], years)
+    if nu > 0.0:
+        return lognormal_sabr(level, terms["rho"], nu, log_ratio, years)
+    return level
 
 
 @inlined

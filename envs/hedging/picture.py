@@ -97,11 +97,15 @@ def pillow() -> tuple[Any, Any]:
 
 
 def bounds(panel: Panel) -> tuple[float, float]:
-    """Range of a chart; a flat one gets some room."""
+    """Range of a chart's values; a flat one gets some room."""
     values = np.concatenate(list(panel.lines.values()))
     low, high = float(values.min()), float(values.max())
-    room = max(high - low, 1e-3 * max(abs(high), 1.0))
-    return low - 0.05 * room, low + 1.05 * room
+    return low, max(high, low + 1e-3 * max(abs(high), 1.0))
+
+
+def number(value: float) -> str:
+    """Write a value of an axis."""
+    return f"{value:,.0f}" if abs(value) >= 1000.0 else f"{value:.3f}"
 
 
 def picture(panels: list[Panel]) -> U8:
@@ -114,14 +118,15 @@ def picture(panels: list[Panel]) -> U8:
         top = EDGE + i * height
         pen.text((EDGE, top), panel.title, fill=INK)
         frame = (EDGE + 60, top + 16, WIDTH - EDGE, top + height - EDGE)
-        low, high = bounds(panel)
         pen.rectangle(frame, outline=FAINT)
-        for share, number in ((0.0, high), (1.0, low)):
-            place = frame[1] + share * (frame[3] - frame[1] - 10)
-            pen.text((EDGE, place), f"{number:,.4g}", fill=INK)
+        low, high = bounds(panel)
+        inner = (frame[1] + 6, frame[3] - 6)  # so that no line lies on the frame
+        for place, value in zip(inner, (high, low), strict=True):
+            text = number(value)
+            pen.text((frame[0] - 6 - pen.textlength(text), place - 6), text, fill=INK)
         for line, colour in zip(panel.lines.values(), (BLUE, ORANGE), strict=False):
-            x = np.linspace(frame[0] + 2, frame[2] - 2, max(len(line), 2))[: len(line)]
-            y = frame[3] - (line - low) / (high - low) * (frame[3] - frame[1])
+            x = np.linspace(frame[0] + 4, frame[2] - 4, max(len(line), 2))[: len(line)]
+            y = inner[1] - (line - low) / (high - low) * (inner[1] - inner[0])
             points = list(zip(x.tolist(), y.tolist(), strict=True))
             if len(points) > 1:
                 pen.line(points, fill=colour, width=2)

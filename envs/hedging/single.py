@@ -54,6 +54,7 @@ class OptionHedgingEnv(gymnasium.Env[Any, Any]):
         if options:
             raise InputError(f"reset has no options, got {', '.join(map(str, options))}")
         observation, _ = self.batch.reset(seed=seed)
+        self._np_random_seed = self.batch.np_random_seed
         return observation[0], {}
 
     def step(self, action: Any) -> tuple[F32, float, bool, bool, dict[str, Any]]:

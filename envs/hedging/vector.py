@@ -24,6 +24,7 @@ REPORTED = (
     "cost", "trading", "funding", "penalty", "turnover", "margin_calls", "liquidated",
 )  # fmt: skip
 """Figures of a finished episode that its info holds."""
+SEEDS = 2**63
 
 
 def mode_of(word: AutoresetMode | str) -> AutoresetMode:
@@ -131,7 +132,7 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
         Parameters
         ----------
         seed : int, optional
-            Of all randomness; without any the first is 0.
+            Of all randomness; a first reset without any draws one, `np_random_seed`.
         options : mapping, optional
             `reset_mask (world,)`: the worlds to reset; all when left out.
         """
@@ -142,8 +143,9 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
             )
         chosen = self._mask(options)
         if seed is not None or self._bound_to is None:
+            super().reset(seed=None if seed is None else int(seed))
             chosen = self._everywhere
-            self._bind(int(seed if seed is not None else 0))
+            self._bind(int(self.np_random_seed or 0) % SEEDS)
         self._observation = self._observation.copy()
         self._begin(chosen)
         self._waiting &= ~chosen
@@ -203,6 +205,12 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _bind(self, seed: int) -> None:
         contract = self.terms.contract
+        if self._bound_to is None and self.market.taken:
+            raise ConfigError(
+                "this market serves another environment already, whose prices it would replace; "
+                "make one market for each"
+            )
+        self.market.taken = True
         if seed != self._bound_to:
             self.market.bind(seed, self.world_ids, contract.n_steps, contract.years_per_step)
             self.key = stream_key(seed, "envs.hedging")

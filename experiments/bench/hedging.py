@@ -1,8 +1,11 @@
-"""What the hedging environment costs on the standard test, random numbers included, on one core."""
+"""What hedging costs on the standard test on one core: steps, random numbers included; learning."""
 
 import importlib.util
+import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ from experiments.bench import Figure
 
 WORLDS, EPISODES, REPEATS = 4096, 4, 7
 SYNCHRONOUS, PEER_STEPS = 64, 40
+SEGMENTS, UPDATES = 5, 4  # of the training that is timed, and updates in each
 
 
 def rate(env: Any, n_steps: int, repeats: int) -> float:
@@ -57,7 +61,10 @@ def mbt_gym(native: float) -> Figure:
     name = "hedging steps / mbt_gym"
     if importlib.util.find_spec("mbt_gym") is None:
         return Figure(name, None, "x", 20.0, True, "mbt_gym is not installed")
-    from mbt_gym.gym.TradingEnvironment import TradingEnvironment
+    try:
+        from mbt_gym.gym.TradingEnvironment import TradingEnvironment
+    except ImportError as error:
+        return Figure(name, None, "x", 20.0, True, f"mbt_gym cannot be imported: {error}")
 
     env = TradingEnvironment(num_trajectories=WORLDS)
     env.reset()
@@ -69,7 +76,47 @@ def mbt_gym(native: float) -> Figure:
             env.step(action)
         best = max(best, 20 * WORLDS / (time.perf_counter() - begun))
         env.reset()
-    return Figure(name, native / best, "x", 20.0, True, f"its market making: {best / 1e6:.3g} M/s")
+    note = f"its market making, {WORLDS:,} trajectories: {best / 1e6:.3g} M/s"
+    return Figure(name, native / best, "x", 20.0, True, note)
 
 
-PARTS: dict[str, list[Callable[[], list[Figure]]]] = {"hedging": [steps]}
+def learning() -> list[Figure]:
+    """Measure PPO as `conf/algo/ppo.yaml` sets it, gradient steps included, after a warm-up."""
+    name = "PPO training steps"
+    for library, called in (("torch", "torch"), ("stable_baselines3", "stable-baselines3")):
+        if importlib.util.find_spec(library) is None:
+            return [Figure(name, None, "k/s", 90.0, True, f"{called} is not installed")]
+    from dataclasses import replace
+
+    from envs.registration import parts
+    from experiments.hedging.play import Setting
+    from experiments.hedging.reinforcement import Reinforcement
+    from experiments.hedging.training import Session, need_torch
+
+    setting = Setting(**parts("cao_2021", {}))
+    algorithm = described("ppo")
+    assert isinstance(algorithm, Reinforcement)
+    rollout = algorithm.worlds * setting.terms.contract.n_steps
+    algorithm = replace(algorithm, steps=SEGMENTS * UPDATES * rollout, validations=SEGMENTS)
+    need_torch("the figure of PPO")  # with one thread
+    with tempfile.TemporaryDirectory() as folder:
+        session = Session(setting, 0, Path(folder), 1, algorithm.about(), shown=False)
+        algorithm.train(session)
+    marks = [(entry["steps"], entry["seconds"]) for entry in session.log]
+    best = max((b[0] - a[0]) / (b[1] - a[1]) for a, b in pairwise(marks))
+    note = f"{algorithm.worlds:,} worlds, {UPDATES} rollouts of {rollout:,} steps, one thread"
+    return [Figure(name, best / 1e3, "k/s", 90.0, True, note)]
+
+
+def described(algorithm: str) -> Any:
+    """Make the algorithm that a file of `conf/algo` describes."""
+    from importlib.resources import files
+
+    import yaml
+    from hydra.utils import instantiate
+
+    text = files("conf").joinpath("algo", f"{algorithm}.yaml").read_text()
+    return instantiate(yaml.safe_load(text), _convert_="all")
+
+
+PARTS: dict[str, list[Callable[[], list[Figure]]]] = {"hedging": [steps, learning]}

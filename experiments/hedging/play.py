@@ -20,8 +20,8 @@ from experiments.hedging.objective import Objective
 from sim.errors import ConfigError
 from sim.kernel import F64, Bool
 
-TRAINING, VALIDATION, TUNING, TEST = 0, 1 << 28, 2 << 28, 3 << 28
-"""First world ids; training has more than any run reaches before validation begins."""
+TRAINING, ESTIMATION, VALIDATION, TUNING, TEST = 0, 1 << 27, 1 << 28, 2 << 28, 3 << 28
+"""First world ids; training has more than any run reaches before the next begins."""
 CHUNK = 10_000  # worlds played at once
 FIGURES = ("cost", "trading", "funding", "penalty", "turnover", "margin_calls", "liquidated")
 

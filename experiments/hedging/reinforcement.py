@@ -18,9 +18,11 @@ import numpy as np
 from agents.hedgers.hedger import BAND
 from agents.hedgers.network import Network
 from envs.hedging.vector import OptionHedgingVectorEnv
-from experiments.hedging.play import TRAINING, VALIDATION
+from experiments.hedging.play import ESTIMATION, TRAINING
+from experiments.hedging.replay import contents, costs_of, refill, relabel
 from experiments.hedging.training import STATE, Algorithm, Session, need_torch
 from sim.errors import ConfigError, InputError
+from sim.kernel import F64
 from sim.terms import check_range
 
 ON_POLICY, OFF_POLICY = ("ppo",), ("sac", "td3", "tqc")
@@ -46,12 +48,18 @@ class Reinforcement(Algorithm):
         tanh or relu.
     learning_rate : float
         Falls linearly to 3%.
+    log_sd : float
+        Of the policy at first; ppo only.
+    noise : float
+        Standard deviation of the noise on actions while exploring; off-policy algorithms only.
     memory : float
         Share of the old mean and standard deviation that an estimate keeps.
-    every : float
-        Validations in a training.
+    validations : int
+        In a training.
     settings : mapping
         Further arguments of the algorithm's class.
+    policy : mapping
+        Further arguments of its policy's class.
     """
 
     algorithm: str = "ppo"
@@ -62,9 +70,11 @@ class Reinforcement(Algorithm):
     activation: str = "tanh"
     learning_rate: float = 1e-3
     log_sd: float = -1.5
+    noise: float = 0.0
     memory: float = 0.8
     validations: int = 10
     settings: Mapping[str, Any] = field(default_factory=dict)
+    policy: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.algorithm not in ON_POLICY + OFF_POLICY:
@@ -80,6 +90,12 @@ class Reinforcement(Algorithm):
             raise ConfigError(f"activation must be tanh or relu, got {self.activation!r}")
         check_range("learning_rate", self.learning_rate, 0.0, 1.0, open_low=True)
         check_range("memory", self.memory, 0.0, 1.0)
+        check_range("noise", self.noise, 0.0, 10.0)
+        if self.noise > 0.0 and self.algorithm in ON_POLICY:
+            raise ConfigError(
+                f"noise is for {', '.join(OFF_POLICY)}: {self.algorithm} explores by its own "
+                f"policy, got {self.noise}; leave it out"
+            )
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -97,8 +113,8 @@ class Reinforcement(Algorithm):
         kept = _read(torch, path) if session.log and path.exists() else None
         part = 0 if kept is None else int(kept["part"]) + 1
         first = TRAINING + part * self.worlds
-        if first + self.worlds > VALIDATION:
-            raise ConfigError(f"worlds must leave room below {VALIDATION:,}; lower algo.worlds")
+        if first + self.worlds > ESTIMATION:
+            raise ConfigError(f"worlds must leave room below {ESTIMATION:,}; lower algo.worlds")
         native = session.setting.worlds(self.worlds, first, mode="SameStep")
         env = adapter(native)
         model = self._model(torch, env, session, part)
@@ -107,11 +123,15 @@ class Reinforcement(Algorithm):
         if kept is not None:
             estimates = dict(kept["estimates"])
             _restore(torch, model, kept)
-        watch = _watcher(self, session, model, native, path, part, estimates)
+        watch = Watch(self, session, model, native, path, part, estimates)
         done = int(model.num_timesteps)
         with self.progress(session, self.steps, min(done, self.steps), "steps") as bar:
             watch.bar = bar
-            model.learn(max(self.steps - done, 1), callback=watch, reset_num_timesteps=kept is None)
+            model.learn(
+                max(self.steps - done, 1), callback=_callback(watch),
+                log_interval=1 if self.algorithm in ON_POLICY else self.worlds,  # rollout; episodes
+                reset_num_timesteps=kept is None,
+            )  # fmt: skip
             watch.check(last=True)
         env.close()
 
@@ -120,12 +140,18 @@ class Reinforcement(Algorithm):
         activations = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
         shape: dict[str, Any] = {
             "net_arch": [self.width] * self.layers, "activation_fn": activations[self.activation],
+            **self.policy,
         }  # fmt: skip
         board = str(session.folder / "tensorboard") if session.tensorboard else None
         settings = dict(self.settings)
         if self.algorithm in ON_POLICY:
             shape["log_std_init"] = self.log_sd
             settings.setdefault("n_steps", session.setting.terms.contract.n_steps)
+        if self.noise > 0.0:
+            from stable_baselines3.common.noise import NormalActionNoise
+
+            size = env.action_space.shape
+            settings["action_noise"] = NormalActionNoise(np.zeros(size), np.full(size, self.noise))
         try:
             model = kind(
                 "MlpPolicy", env, gamma=1.0, policy_kwargs=shape, device="cpu", verbose=0,
@@ -134,7 +160,9 @@ class Reinforcement(Algorithm):
                 tensorboard_log=board, **settings,
             )  # fmt: skip
         except TypeError as error:
-            raise ConfigError(f"algo.settings: {error}; correct their names") from None
+            raise ConfigError(
+                f"algo.settings or algo.policy: {error}; correct their names"
+            ) from None
         if self.algorithm in ON_POLICY and session.setting.terms.action.kind == BAND:
             with torch.no_grad():  # begin as a narrow band at the model's delta
                 model.policy.action_net.bias.zero_()
@@ -186,76 +214,129 @@ def adapter(native: OptionHedgingVectorEnv) -> Any:
     return HedgingVecEnv(native)
 
 
-def _watcher(
-    algorithm: Reinforcement, session: Session, model: Any, native: OptionHedgingVectorEnv,
-    path: Path, part: int, estimates: dict[str, float],
-) -> Any:  # fmt: skip
-    """Make the callback that re-estimates the reward, validates and keeps the state."""
+class Watch:
+    """Estimates the reward again, validates and keeps the state while the library trains.
+
+    Parameters
+    ----------
+    algorithm : Reinforcement
+    session : Session
+    model : object
+        Of the library.
+    native : OptionHedgingVectorEnv
+    path : Path
+        Of the state.
+    part : int
+        How often the training was begun before.
+    estimates : dict
+        `mean` and `sd` of the episodes' costs, and `level`, their quantile.
+    """
+
+    bar: Any = None
+
+    def __init__(
+        self, algorithm: Reinforcement, session: Session, model: Any,
+        native: OptionHedgingVectorEnv, path: Path, part: int, estimates: dict[str, float],
+    ) -> None:  # fmt: skip
+        self.algorithm, self.session, self.model = algorithm, session, model
+        self.native, self.path, self.part, self.estimates = native, path, part, estimates
+        self.each = max(algorithm.steps // algorithm.validations, 1)
+        self.costs: list[float] = []
+        self.checked = self.counted = self.next = self.played = 0
+        native.tune_reward(**estimates)
+
+    def start(self) -> None:
+        """Note where training begins or goes on."""
+        self.counted = self.model.num_timesteps
+        self.next = (self.counted // self.each + 1) * self.each
+        self.played = self._episodes()
+
+    def look(self, dones: Any, infos: Any) -> None:
+        """Note what the episodes cost that end in a step."""
+        if self.algorithm.algorithm in ON_POLICY and dones.any():
+            self.costs += [info["cost"] for info in infos if "cost" in info]
+
+    def end_rollout(self) -> None:
+        """Estimate, show and validate as it is due."""
+        if self.algorithm.algorithm in ON_POLICY:
+            if len(self.costs) >= FEWEST:
+                self.estimate(np.array(self.costs))
+                self.costs = []
+        elif self._episodes() > self.played:
+            self.played = self._episodes()
+            if self.model.num_timesteps > self.model.learning_starts:
+                network = self.algorithm.network(self.model)
+                session = self.session
+                self.estimate(costs_of(session.setting, network, session.seed, self.played))
+        self.bar.advance(self.model.num_timesteps - self.counted)
+        self.counted = self.model.num_timesteps
+        if self.counted >= self.next:
+            self.next += self.each
+            self.check()
+
+    def estimate(self, costs: F64) -> None:
+        """Move the reward's estimates towards what episodes cost."""
+        keep, estimates, terms = self.algorithm.memory, self.estimates, self.native.terms
+        level = float(np.quantile(costs, terms.reward.alpha))
+        found = {"mean": float(costs.mean()), "sd": float(costs.std()), "level": level}
+        for name, value in found.items():
+            estimates[name] = keep * estimates.get(name, value) + (1.0 - keep) * value
+        self.native.tune_reward(**estimates)
+        if self.algorithm.algorithm in OFF_POLICY and "cost" in self.native.fields:
+            column = self.native.fields.index("cost")
+            relabel(self.model.replay_buffer, terms.reward, estimates, column)
+
+    def check(self, last: bool = False) -> None:
+        """Validate, and keep what going on needs."""
+        steps, session = self.model.num_timesteps, self.session
+        if self.checked < steps:
+            self.checked = steps
+            worth = session.judge(self.algorithm.network(self.model), self.algorithm.name, steps)
+            self.bar.say(
+                f"{steps:,} steps, {session.spent():.0f} s: "
+                f"{session.setting.objective.title} {100.0 * worth:.2f}"
+            )
+        _write(self.path, self.model, self.part, self.estimates, with_buffer=not last)
+        session.keep(finished=last)
+
+    def _episodes(self) -> int:
+        """Whole episodes that every world has played by the clock."""
+        steps = self.native.terms.contract.n_steps * self.native.num_envs
+        return int(self.model.num_timesteps // steps)
+
+
+def _callback(watch: Watch) -> Any:
+    """Make the library's callback that tells a watch what happens."""
     from stable_baselines3.common.callbacks import BaseCallback
 
-    class Watch(BaseCallback):
-        """Called by the library in every step and after every rollout."""
-
-        bar: Any = None
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.costs: list[float] = []
-            self.next = max(algorithm.steps // algorithm.validations, 1)
-            self.checked = self.counted = 0
-            native.tune_reward(**estimates)
+    class Tell(BaseCallback):
+        """Called in every step and after every rollout."""
 
         def _on_training_start(self) -> None:
-            self.counted = self.num_timesteps
-            each = max(algorithm.steps // algorithm.validations, 1)
-            self.next = (self.num_timesteps // each + 1) * each
+            watch.start()
 
         def _on_step(self) -> bool:
-            if self.locals["dones"].any():
-                infos = self.locals["infos"]
-                self.costs += [info["cost"] for info in infos if "cost" in info]
+            watch.look(self.locals["dones"], self.locals["infos"])
             return True
 
         def _on_rollout_end(self) -> None:
-            if len(self.costs) >= FEWEST:
-                found = np.array(self.costs)
-                keep = algorithm.memory
-                for name, value in (("mean", found.mean()), ("sd", found.std())):
-                    estimates[name] = keep * estimates[name] + (1.0 - keep) * float(value)
-                level = float(np.quantile(found, session.setting.terms.reward.alpha))
-                old = estimates.get("level", level)
-                estimates["level"] = keep * old + (1.0 - keep) * level
-                native.tune_reward(**estimates)
-                self.costs = []
-            self.bar.advance(self.num_timesteps - self.counted)
-            self.counted = self.num_timesteps
-            if self.num_timesteps >= self.next:
-                self.next += max(algorithm.steps // algorithm.validations, 1)
-                self.check()
+            watch.end_rollout()
 
-        def check(self, last: bool = False) -> None:
-            """Validate, and keep what going on needs."""
-            if self.checked < model.num_timesteps:
-                self.checked = model.num_timesteps
-                worth = session.judge(algorithm.network(model), algorithm.name, self.checked)
-                self.bar.say(
-                    f"{self.checked:,} steps, {session.spent():.0f} s: "
-                    f"{session.setting.objective.title} {100.0 * worth:.2f}"
-                )
-            _write(path, model, part, estimates)
-            session.keep(finished=last)
-
-    return Watch()
+    return Tell()
 
 
-def _write(path: Path, model: Any, part: int, estimates: Mapping[str, float]) -> None:
-    """Keep weights and moments; the replay buffer of off-policy algorithms is not kept."""
+def _write(
+    path: Path, model: Any, part: int, estimates: Mapping[str, float], with_buffer: bool
+) -> None:
+    """Keep weights and moments, and while training lasts the steps that an algorithm replays."""
     import torch
 
     kept = {
         "parameters": model.get_parameters(), "steps": model.num_timesteps, "part": part,
-        "estimates": dict(estimates),
+        "estimates": dict(estimates), "updates": model._n_updates,
     }  # fmt: skip
+    if with_buffer and getattr(model, "replay_buffer", None) is not None:
+        kept["buffer"] = contents(torch, model.replay_buffer)
     entropy = getattr(model, "log_ent_coef", None)
     if entropy is not None:
         kept["log_ent_coef"] = entropy.detach()
@@ -269,7 +350,7 @@ def _read(torch: Any, path: Path) -> dict[str, Any]:
     """Read a state; torch's restricted reader runs no code from it."""
     try:
         kept = torch.load(path, weights_only=True)
-        if not {"parameters", "steps", "part", "estimates"} <= set(kept):
+        if not {"parameters", "steps", "part", "estimates", "updates"} <= set(kept):
             raise ValueError
     except (OSError, ValueError, RuntimeError, EOFError, TypeError, pickle.UnpicklingError):
         raise InputError(
@@ -280,7 +361,9 @@ def _read(torch: Any, path: Path) -> dict[str, Any]:
 
 def _restore(torch: Any, model: Any, kept: Mapping[str, Any]) -> None:
     model.set_parameters(kept["parameters"], exact_match=True, device="cpu")
-    model.num_timesteps = int(kept["steps"])
+    model.num_timesteps, model._n_updates = int(kept["steps"]), int(kept["updates"])
+    if "buffer" in kept:
+        refill(model.replay_buffer, kept["buffer"])
     if "log_ent_coef" in kept and getattr(model, "log_ent_coef", None) is not None:
         with torch.no_grad():
             model.log_ent_coef.copy_(kept["log_ent_coef"])

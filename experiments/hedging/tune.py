@@ -1,12 +1,13 @@
-"""Set a classical hedger's one number on paths of their own."""
+"""Set a classical hedger's numbers on paths of their own."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from agents.hedgers.hedger import Hedger, Scalar
-from experiments.hedging.play import TUNING, Setting, play
+from agents.hedgers.delta import Delta
+from agents.hedgers.hedger import Desk, Hedger, Scalar, Sight
+from experiments.hedging.play import CHUNK, TUNING, Setting, play, sight_of
 
 POINTS = 9  # of the first look between the ends
 SECTIONS = 8  # golden sections after it; each leaves 0.62 of the interval
@@ -14,7 +15,7 @@ _GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)
 
 
 def tuned(setting: Setting, hedger: Hedger, seed: int, paths: int) -> Hedger:
-    """Return the hedger with the scalar that is best on training paths.
+    """Return the hedger with what it estimates from, or what is best on, training paths.
 
     Parameters
     ----------
@@ -24,6 +25,8 @@ def tuned(setting: Setting, hedger: Hedger, seed: int, paths: int) -> Hedger:
     seed, paths : int
         Of the tuning paths, which are no test paths.
     """
+    if hedger.fits:
+        hedger = hedger.fitted(moves(setting, hedger.desk, seed, paths))
     scalar = hedger.scalar
     if scalar is None:
         return hedger
@@ -33,6 +36,28 @@ def tuned(setting: Setting, hedger: Hedger, seed: int, paths: int) -> Hedger:
         return setting.objective(played.cost)
 
     return hedger.with_scalar(lowest_of(worth, scalar))
+
+
+def moves(setting: Setting, desk: Desk, seed: int, paths: int) -> Iterator[tuple[Sight, Sight]]:
+    """Give what a desk sees before and after each period of the tuning paths, batch by batch.
+
+    The book is hedged by its delta meanwhile, so that an account with margin lives.
+
+    Parameters
+    ----------
+    setting : Setting
+    desk : Desk
+    seed, paths : int
+    """
+    hedger = Delta()
+    hedger.bind(desk)
+    for first in range(0, paths, CHUNK):
+        env = setting.worlds(min(CHUNK, paths - first), TUNING + first)
+        observation, _ = env.reset(seed=seed)
+        for _ in range(setting.terms.contract.n_steps):
+            before = Sight._make(array.copy() for array in sight_of(env, observation))
+            observation, *_ = env.step(hedger.actions(before))
+            yield before, sight_of(env, observation)
 
 
 def lowest_of(worth: Callable[[float], float], scalar: Scalar) -> float:

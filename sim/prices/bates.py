@@ -29,24 +29,22 @@ from sim.prices.jumps import jump_clocks, jump_merton, merton_terms
 from sim.prices.paths import PathFiller, check_length
 from sim.prices.process import (
     PerAsset,
-    PriceProcess,
+    PriceModel,
     asset_of,
     check_initial,
     check_numbers,
     correlation_matrix,
-    initial_prices,
     loading_of,
     moving,
     per_asset,
 )
-from sim.state import Arena
 
 if TYPE_CHECKING:
     from sim.world import World
 
 
 @dataclass(kw_only=True)
-class Bates(PriceProcess):
+class Bates(PriceModel):
     """Stochastic volatility with leverage and jumps (see the module).
 
     Parameters
@@ -90,7 +88,7 @@ class Bates(PriceProcess):
 
     def bind(self, world: "World") -> None:
         """Allocate prices and variances, turn terms into those of a block, compensate the jumps."""
-        self.world_ids, names = world.world_ids, world.assets
+        names = world.assets
         self.key = streams.stream_key(world.seed, STREAM)
         self.jump_key = streams.stream_key(world.seed, JUMPS)
         sigma = per_asset(self.volatility, names)
@@ -104,21 +102,11 @@ class Bates(PriceProcess):
         matrix = correlation_matrix(self.correlation, [names[a] for a in self.assets])
         self.loading = loading_of(matrix)
         self.shocks = np.zeros((world.n_worlds, 2 * len(self.assets)))
-        self.arena = Arena(world.n_worlds, {"price": (len(names),), "variance": (len(names),)})
-        self.price, self.variance = self.arena["price"], self.arena["variance"]
-        self.opening = initial_prices(self.initial, names)
-        self.opening_variance = sigma**2
-        self.price[:] = self.opening
-        self.variance[:] = self.opening_variance
-        self.arena.keep_as_initial()
+        self.open(world, variance=sigma**2)
 
-    def advance(self, step: int) -> None:
-        """Write the prices and variances of this step."""
-        if step == 0:
-            self.price[:] = self.opening
-            self.variance[:] = self.opening_variance
-            return
-        ids, state = self.world_ids, (self.price, self.variance, self.shocks)
+    def move(self, step: int) -> None:
+        """Move prices and variances by a block."""
+        ids, state = self.world_ids, (self.price, self.arena["variance"], self.shocks)
         step_heston(*state, self.assets, self.loading, self.terms, self.key, ids, step)
         sizes = (self.mean, self.spread, self.jump_key)
         jump_merton(self.price, self.clock, self.rate, *sizes, ids, step)

@@ -27,13 +27,12 @@ from sim.prices.paths import PathFiller, check_length
 from sim.prices.periods import approach, periods_in, rhythm_of
 from sim.prices.process import (
     SECONDS_PER_YEAR,
-    PriceProcess,
+    PriceModel,
     check_numbers,
     initial_prices,
     loading_of,
 )
 from sim.prices.recorded import MAX_GAP, Recorded, check_record
-from sim.state import Arena
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -109,7 +108,7 @@ def fill_bootstrap(
 
 
 @dataclass(kw_only=True)
-class BlockBootstrap(PriceProcess):
+class BlockBootstrap(PriceModel):
     """Resampled returns of a record (see the module).
 
     Parameters
@@ -153,7 +152,7 @@ class BlockBootstrap(PriceProcess):
 
     def bind(self, world: "World") -> None:
         """Allocate and lay the bars of the record over the blocks."""
-        self.world_ids, names = world.world_ids, world.assets
+        names = world.assets
         self.rhythm = rhythm_of(world.block_seconds, self.record.bar_seconds, "block_seconds")
         self.key = streams.stream_key(world.seed, STREAM)
         self.bridge_key = streams.stream_key(world.seed, f"{STREAM}.bridge")
@@ -165,31 +164,26 @@ class BlockBootstrap(PriceProcess):
         spread = self.record.volatility()[chosen] / math.sqrt(self.rhythm.steps)
         self.spread = np.tile(spread, (world.n_worlds, 1))
         self.shocks = np.zeros((world.n_worlds, len(own)))
-        shapes = {"price": (len(names),), "target": (len(names),), "place": ()}
-        self.arena = Arena(world.n_worlds, shapes)
-        self.price, self.target = self.arena["price"], self.arena["target"]
-        self.place = self.arena["place"]
-        self.opening = initial_prices(self.initial, names)
-        self._open()
-        self.arena.keep_as_initial()
+        target = initial_prices(self.initial, names)
+        place = np.full(world.n_worlds, -1.0)
+        self.open(world, target=target, of_worlds={"place": place})
 
-    def _open(self) -> None:
-        self.price[:] = self.opening
-        self.target[:] = self.opening
-        self.place[:] = -1.0
-
-    def advance(self, step: int) -> None:
-        """Write the prices of this step."""
-        if step == 0:
-            self._open()
-            return
+    def move(self, step: int) -> None:
+        """Move prices by a block, along the bar that was drawn."""
         left = self.rhythm.left(step)
         if left == self.rhythm.steps:
             first = self.rhythm.period(step)
             for period in range(first, first + self.rhythm.periods):
                 record = (self.assets, self.own_moves, self.chance, self.key)
-                resample(self.target, self.place, *record, self.world_ids, period)
-        state = (self.price, self.target, self.spread, self.shocks, self.assets, self.loading)
+                resample(self.arena["target"], self.arena["place"], *record, self.world_ids, period)
+        state = (
+            self.price,
+            self.arena["target"],
+            self.spread,
+            self.shocks,
+            self.assets,
+            self.loading,
+        )
         approach(*state, self.bridge_key, self.world_ids, step, left)
 
     def path_filler(

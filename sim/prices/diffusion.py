@@ -23,18 +23,16 @@ from sim.prices.paths import PathFiller, check_length
 from sim.prices.process import (
     SECONDS_PER_YEAR,
     PerAsset,
-    PriceProcess,
+    PriceModel,
     asset_of,
     check_initial,
     check_numbers,
     correlation_matrix,
-    initial_prices,
     loading_of,
     moving,
     one_asset,
     per_asset,
 )
-from sim.state import Arena
 from sim.vector_math import exponential
 
 if TYPE_CHECKING:
@@ -150,7 +148,7 @@ class Diffusion:
 
 
 @dataclass(kw_only=True)
-class GeometricBrownian(PriceProcess):
+class GeometricBrownian(PriceModel):
     """Correlated geometric Brownian motion (see the module).
 
     Parameters
@@ -176,19 +174,11 @@ class GeometricBrownian(PriceProcess):
 
     def bind(self, world: "World") -> None:
         """Allocate prices and the scratch of the shocks."""
-        self.world_ids = world.world_ids
         self.diffusion = Diffusion.of(world, self.volatility, self.drift, self.correlation)
-        self.arena = Arena(world.n_worlds, {"price": (len(world.assets),)})
-        self.price = self.arena["price"]
-        self.opening = initial_prices(self.initial, world.assets)
-        self.price[:] = self.opening
-        self.arena.keep_as_initial()
+        self.open(world)
 
-    def advance(self, step: int) -> None:
-        """Write the prices of this step."""
-        if step == 0:
-            self.price[:] = self.opening
-            return
+    def move(self, step: int) -> None:
+        """Move prices by a block."""
         d = self.diffusion
         diffuse(self.price, d.shocks, d.assets, d.loading, d.growth, d.key, self.world_ids, step)
 

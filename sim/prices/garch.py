@@ -32,7 +32,7 @@ from sim.prices.periods import approach, periods_in, rhythm_of
 from sim.prices.process import (
     SECONDS_PER_YEAR,
     PerAsset,
-    PriceProcess,
+    PriceModel,
     asset_of,
     check_initial,
     check_numbers,
@@ -43,7 +43,6 @@ from sim.prices.process import (
     one_asset,
     per_asset,
 )
-from sim.state import Arena
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -177,7 +176,7 @@ def fill_garch(
 
 
 @dataclass(kw_only=True)
-class GjrGarch(PriceProcess):
+class GjrGarch(PriceModel):
     """GJR-GARCH(1,1) (see the module).
 
     Parameters
@@ -258,7 +257,7 @@ class GjrGarch(PriceProcess):
 
     def bind(self, world: "World") -> None:
         """Allocate prices and variances and lay periods over blocks."""
-        self.world_ids, names = world.world_ids, world.assets
+        names = world.assets
         self.rhythm = rhythm_of(world.block_seconds, self.period_seconds, "block_seconds")
         names_of_streams = (STREAM, f"{STREAM}.mixing")
         self.keys = np.stack([streams.stream_key(world.seed, name) for name in names_of_streams])
@@ -271,36 +270,23 @@ class GjrGarch(PriceProcess):
         self.growth = per_asset(self.drift, own) * years
         self.loading = loading_of(correlation_matrix(self.correlation, own))
         self.shocks = np.zeros((world.n_worlds, len(own)))
-        fields = {"price": len(names), "target": len(names), "h": len(own), "spread": len(own)}
-        self.arena = Arena(world.n_worlds, {name: (n,) for name, n in fields.items()})
-        self.price, self.target = self.arena["price"], self.arena["target"]
-        self.h, self.spread = self.arena["h"], self.arena["spread"]
-        self.opening = initial_prices(self.initial, names)
-        self.opening_h = np.array([self.opening_variance(name) for name in own])
-        self._open()
-        self.arena.keep_as_initial()
+        h = np.array([self.opening_variance(name) for name in own])
+        target = initial_prices(self.initial, names)
+        self.open(world, target=target, h=h, spread=np.zeros(len(own)))
 
-    def _open(self) -> None:
-        self.price[:] = self.opening
-        self.target[:] = self.opening
-        self.h[:] = self.opening_h
-        self.spread[:] = 0.0
-
-    def advance(self, step: int) -> None:
-        """Write the prices of this step."""
-        if step == 0:
-            self._open()
-            return
+    def move(self, step: int) -> None:
+        """Move prices by a block, and variances where a period ends."""
+        target, spread = self.arena["target"], self.arena["spread"]
         left = self.rhythm.left(step)
         if left == self.rhythm.steps:
             first = self.rhythm.period(step)
             for period in range(first, first + self.rhythm.periods):
                 close_period(
-                    self.target, self.h, self.spread, self.shocks, self.assets, self.loading,
+                    target, self.arena["h"], spread, self.shocks, self.assets, self.loading,
                     self.omega, self.terms, self.growth, self.keys, self.world_ids, period,
                     self.rhythm.steps,
                 )  # fmt: skip
-        state = (self.price, self.target, self.spread, self.shocks, self.assets, self.loading)
+        state = (self.price, target, spread, self.shocks, self.assets, self.loading)
         approach(*state, self.bridge_key, self.world_ids, step, left)
 
     def path_filler(

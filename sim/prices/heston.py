@@ -30,18 +30,16 @@ from sim.prices.paths import PathFiller, check_length
 from sim.prices.process import (
     SECONDS_PER_YEAR,
     PerAsset,
-    PriceProcess,
+    PriceModel,
     asset_of,
     check_initial,
     check_numbers,
     correlation_matrix,
-    initial_prices,
     loading_of,
     moving,
     one_asset,
     per_asset,
 )
-from sim.state import Arena
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -188,7 +186,7 @@ def fill_heston(
 
 
 @dataclass(kw_only=True)
-class Heston(PriceProcess):
+class Heston(PriceModel):
     """Stochastic volatility with leverage (see the module).
 
     Parameters
@@ -228,7 +226,6 @@ class Heston(PriceProcess):
 
     def bind(self, world: "World") -> None:
         """Allocate prices and variances and turn terms into those of a block."""
-        self.world_ids = world.world_ids
         self.key = streams.stream_key(world.seed, STREAM)
         names = world.assets
         sigma = per_asset(self.volatility, names)
@@ -237,24 +234,13 @@ class Heston(PriceProcess):
         matrix = correlation_matrix(self.correlation, [names[a] for a in self.assets])
         self.loading = loading_of(matrix)
         self.shocks = np.zeros((world.n_worlds, 2 * len(self.assets)))
-        self.arena = Arena(world.n_worlds, {"price": (len(names),), "variance": (len(names),)})
-        self.price = self.arena["price"]
-        self.variance = self.arena["variance"]
-        self.opening = initial_prices(self.initial, names)
-        self.opening_variance = sigma**2
-        self.price[:] = self.opening
-        self.variance[:] = self.opening_variance
-        self.arena.keep_as_initial()
+        self.open(world, variance=sigma**2)
 
-    def advance(self, step: int) -> None:
-        """Write the prices and variances of this step."""
-        if step == 0:
-            self.price[:] = self.opening
-            self.variance[:] = self.opening_variance
-            return
+    def move(self, step: int) -> None:
+        """Move prices and variances by a block."""
         step_heston(
             self.price,
-            self.variance,
+            self.arena["variance"],
             self.shocks,
             self.assets,
             self.loading,

@@ -30,14 +30,12 @@ from sim.prices.paths import PathFiller
 from sim.prices.process import (
     SECONDS_PER_YEAR,
     PerAsset,
-    PriceProcess,
+    PriceModel,
     check_initial,
     check_numbers,
-    initial_prices,
     one_asset,
     per_asset,
 )
-from sim.state import Arena
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -216,7 +214,7 @@ def jump_clocks(intensity: PerAsset, world: "World", jumps: Bool) -> tuple[I64, 
 
 
 @dataclass(kw_only=True)
-class Merton(PriceProcess):
+class Merton(PriceModel):
     """Jump diffusion with lognormal jumps (see the module).
 
     Parameters
@@ -254,7 +252,6 @@ class Merton(PriceProcess):
 
     def bind(self, world: "World") -> None:
         """Allocate prices, turn terms into those of a block and compensate the jumps."""
-        self.world_ids = world.world_ids
         self.mean = per_asset(self.jump_mean, world.assets)
         self.spread = per_asset(self.jump_volatility, world.assets)
         jumps = (self.mean != 0.0) | (self.spread > 0.0)
@@ -264,17 +261,10 @@ class Merton(PriceProcess):
             world, self.volatility, self.drift, self.correlation, self.rate > 0.0
         )
         self.diffusion.growth[:] -= self.rate * np.expm1(self.mean + 0.5 * self.spread**2)
-        self.arena = Arena(world.n_worlds, {"price": (len(world.assets),)})
-        self.price = self.arena["price"]
-        self.opening = initial_prices(self.initial, world.assets)
-        self.price[:] = self.opening
-        self.arena.keep_as_initial()
+        self.open(world)
 
-    def advance(self, step: int) -> None:
-        """Write the prices of this step."""
-        if step == 0:
-            self.price[:] = self.opening
-            return
+    def move(self, step: int) -> None:
+        """Move prices by a block."""
         d, ids = self.diffusion, self.world_ids
         diffuse(self.price, d.shocks, d.assets, d.loading, d.growth, d.key, ids, step)
         jump_merton(self.price, self.clock, self.rate, self.mean, self.spread, self.key, ids, step)
@@ -304,7 +294,7 @@ def merton_terms(
 
 
 @dataclass(kw_only=True)
-class Kou(PriceProcess):
+class Kou(PriceModel):
     """Jump diffusion with asymmetric double-exponential jumps (see the module).
 
     Parameters
@@ -352,7 +342,6 @@ class Kou(PriceProcess):
 
     def bind(self, world: "World") -> None:
         """Allocate prices, turn terms into those of a block and compensate the jumps."""
-        self.world_ids = world.world_ids
         self.up = per_asset(self.probability_up, world.assets, 0.3)
         self.size_up = per_asset(self.mean_up, world.assets)
         self.size_down = per_asset(self.mean_down, world.assets)
@@ -364,17 +353,10 @@ class Kou(PriceProcess):
         )
         factor = self.up / (1.0 - self.size_up) + (1.0 - self.up) / (1.0 + self.size_down)
         self.diffusion.growth[:] -= self.rate * (factor - 1.0)
-        self.arena = Arena(world.n_worlds, {"price": (len(world.assets),)})
-        self.price = self.arena["price"]
-        self.opening = initial_prices(self.initial, world.assets)
-        self.price[:] = self.opening
-        self.arena.keep_as_initial()
+        self.open(world)
 
-    def advance(self, step: int) -> None:
-        """Write the prices of this step."""
-        if step == 0:
-            self.price[:] = self.opening
-            return
+    def move(self, step: int) -> None:
+        """Move prices by a block."""
         d, ids = self.diffusion, self.world_ids
         diffuse(self.price, d.shocks, d.assets, d.loading, d.growth, d.key, ids, step)
         sizes = (self.up, self.size_up, self.size_down)

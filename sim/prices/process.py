@@ -116,6 +116,63 @@ class PriceProcess(ABC):
         self.arena.restore(snapshot)
 
 
+class PriceModel(PriceProcess):
+    """A process with an initial price for every asset, and a state that step 0 opens.
+
+    A model calls `open` at the end of its `bind`, and says in `move` how a block passes.
+
+    Attributes
+    ----------
+    initial : mapping of asset to float
+        Price of step 0, USD.
+    at_start : dict of str to array
+        Value of each state at step 0, `price` among them.
+    """
+
+    initial: Mapping[str, float]
+    at_start: dict[str, F64]
+
+    def open(
+        self, world: "World", *, of_worlds: Mapping[str, ArrayLike] | None = None,
+        **states: ArrayLike,
+    ) -> None:  # fmt: skip
+        """Allocate `price` and further states of the arena, which begin at their values.
+
+        Parameters
+        ----------
+        world : World
+        of_worlds : mapping of str to array (world,), optional
+            States of one number for each world.
+        **states : array (n,)
+            Values of step 0 in every world.
+        """
+        self.world_ids = world.world_ids
+        values = {"price": initial_prices(self.initial, world.assets), **states}
+        shapes = {name: np.shape(value) for name, value in values.items()}
+        values |= of_worlds or {}
+        self.at_start = {name: np.asarray(value, np.float64) for name, value in values.items()}
+        self.arena = Arena(world.n_worlds, shapes | dict.fromkeys(of_worlds or {}, ()))
+        self.price = self.arena["price"]
+        self.open_again()
+        self.arena.keep_as_initial()
+
+    def open_again(self) -> None:
+        """Give every state its value of step 0."""
+        for name, value in self.at_start.items():
+            self.arena[name][:] = value
+
+    def advance(self, step: int) -> None:
+        """Write the prices and states of this step."""
+        if step == 0:
+            self.open_again()
+        else:
+            self.move(step)
+
+    @abstractmethod
+    def move(self, step: int) -> None:
+        """Move on from the step before."""
+
+
 def check_numbers(
     field: str, value: PerAsset, low: float = -math.inf, high: float = math.inf
 ) -> None:

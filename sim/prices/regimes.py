@@ -24,18 +24,16 @@ from sim.prices.paths import PathFiller, check_length
 from sim.prices.process import (
     SECONDS_PER_YEAR,
     PerAsset,
-    PriceProcess,
+    PriceModel,
     asset_of,
     check_initial,
     check_numbers,
     correlation_matrix,
-    initial_prices,
     loading_of,
     moving,
     one_asset,
     per_asset,
 )
-from sim.state import Arena
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -162,7 +160,7 @@ def fill_regimes(
 
 
 @dataclass(kw_only=True)
-class MarkovSwitching(PriceProcess):
+class MarkovSwitching(PriceModel):
     """Geometric Brownian motion whose volatility changes by a Markov chain (see the module).
 
     Parameters
@@ -265,7 +263,7 @@ class MarkovSwitching(PriceProcess):
 
     def bind(self, world: "World") -> None:
         """Allocate prices and draw the first regimes."""
-        self.world_ids, names = world.world_ids, world.assets
+        names = world.assets
         self.keys = np.stack(
             [streams.stream_key(world.seed, name) for name in (STREAM, f"{STREAM}.chain")]
         )
@@ -278,26 +276,15 @@ class MarkovSwitching(PriceProcess):
         self.loading = loading_of(correlation_matrix(self.correlation, own))
         self.chances = np.cumsum(self.matrix(), axis=1)
         self.shocks = np.zeros((world.n_worlds, len(own)))
-        self.arena = Arena(world.n_worlds, {"price": (len(names),), "regime": ()})
-        self.price, self.regime = self.arena["price"], self.arena["regime"]
-        self.opening_price = initial_prices(self.initial, names)
         draws = np.zeros((world.n_worlds, 1))
-        streams.uniforms(draws, self.keys[1], self.world_ids, 0)
+        streams.uniforms(draws, self.keys[1], world.world_ids, 0)
         first = self.first()
-        self.opening_regime = np.minimum(
-            np.searchsorted(first, draws[:, 0], side="right"), len(first) - 1
-        )
-        self.price[:] = self.opening_price
-        self.regime[:] = self.opening_regime
-        self.arena.keep_as_initial()
+        regime = np.minimum(np.searchsorted(first, draws[:, 0], side="right"), len(first) - 1)
+        self.open(world, of_worlds={"regime": regime})
 
-    def advance(self, step: int) -> None:
-        """Write the prices and regimes of this step."""
-        if step == 0:
-            self.price[:] = self.opening_price
-            self.regime[:] = self.opening_regime
-            return
-        state = (self.price, self.regime, self.shocks, self.assets, self.loading)
+    def move(self, step: int) -> None:
+        """Move prices and regimes by a block."""
+        state = (self.price, self.arena["regime"], self.shocks, self.assets, self.loading)
         terms = (self.sigma, self.growth, self.factors, self.chances, self.keys)
         step_regimes(*state, *terms, self.world_ids, step, self.days)
 

@@ -32,18 +32,16 @@ from sim.prices.paths import PathFiller, check_length
 from sim.prices.process import (
     SECONDS_PER_YEAR,
     PerAsset,
-    PriceProcess,
+    PriceModel,
     asset_of,
     check_initial,
     check_numbers,
     correlation_matrix,
-    initial_prices,
     loading_of,
     moving,
     one_asset,
     per_asset,
 )
-from sim.state import Arena
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -153,7 +151,7 @@ def fill_sabr(
 
 
 @dataclass(kw_only=True)
-class Sabr(PriceProcess):
+class Sabr(PriceModel):
     """Stochastic volatility of constant elasticity (see the module).
 
     Parameters
@@ -214,28 +212,19 @@ class Sabr(PriceProcess):
 
     def bind(self, world: "World") -> None:
         """Allocate prices and volatilities and turn terms into those of a block."""
-        self.world_ids, names = world.world_ids, world.assets
+        names = world.assets
         self.key = streams.stream_key(world.seed, STREAM)
-        self.opening_level = per_asset(self.volatility, names)
-        self.assets = moving(self.opening_level)
+        level = per_asset(self.volatility, names)
+        self.assets = moving(level)
         self.terms = self.terms_of(names, world.block_seconds)[self.assets]
         matrix = correlation_matrix(self.correlation, [names[a] for a in self.assets])
         self.loading = loading_of(matrix)
         self.shocks = np.zeros((world.n_worlds, 2 * len(self.assets)))
-        self.arena = Arena(world.n_worlds, {"price": (len(names),), "level": (len(names),)})
-        self.price, self.level = self.arena["price"], self.arena["level"]
-        self.opening = initial_prices(self.initial, names)
-        self.price[:] = self.opening
-        self.level[:] = self.opening_level
-        self.arena.keep_as_initial()
+        self.open(world, level=level)
 
-    def advance(self, step: int) -> None:
-        """Write the prices and volatilities of this step."""
-        if step == 0:
-            self.price[:] = self.opening
-            self.level[:] = self.opening_level
-            return
-        state = (self.price, self.level, self.shocks, self.opening)
+    def move(self, step: int) -> None:
+        """Move prices and volatilities by a block."""
+        state = (self.price, self.arena["level"], self.shocks, self.at_start["price"])
         ids, key = self.world_ids, self.key
         step_sabr(*state, self.assets, self.loading, self.terms, key, ids, step)
 

@@ -44,18 +44,16 @@ from sim.prices.paths import PathFiller, check_length
 from sim.prices.process import (
     SECONDS_PER_YEAR,
     PerAsset,
-    PriceProcess,
+    PriceModel,
     asset_of,
     check_initial,
     check_numbers,
     correlation_matrix,
-    initial_prices,
     loading_of,
     moving,
     one_asset,
     per_asset,
 )
-from sim.state import Arena
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -180,7 +178,7 @@ def fill_svcj(
 
 
 @dataclass(kw_only=True)
-class Svcj(PriceProcess):
+class Svcj(PriceModel):
     """Stochastic volatility with correlated jumps (see the module, above all for units).
 
     Parameters
@@ -322,7 +320,7 @@ class Svcj(PriceProcess):
 
     def bind(self, world: "World") -> None:
         """Allocate prices and variances and turn terms into those of a block."""
-        self.world_ids, names = world.world_ids, world.assets
+        names = world.assets
         self.key = streams.stream_key(world.seed, STREAM)
         self.assets = moving(per_asset(self.multiple, names))
         own = [names[a] for a in self.assets]
@@ -331,21 +329,12 @@ class Svcj(PriceProcess):
         self.growth = np.array([self.growth_of(name, self.terms[_DAYS]) for name in own])
         self.loading = loading_of(correlation_matrix(self.correlation, own))
         self.shocks = np.zeros((world.n_worlds, self.n_parts * 2 * len(own)))
-        self.arena = Arena(world.n_worlds, {"price": (len(names),), "v": (len(names),)})
-        self.price, self.v = self.arena["price"], self.arena["v"]
-        self.opening = initial_prices(self.initial, names)
-        self.opening_v = self.mean_variance() if self.variance is None else self.variance
-        self.price[:] = self.opening
-        self.v[:] = self.opening_v
-        self.arena.keep_as_initial()
+        v = self.mean_variance() if self.variance is None else self.variance
+        self.open(world, v=np.full(len(names), v))
 
-    def advance(self, step: int) -> None:
-        """Write the prices and variances of this step."""
-        if step == 0:
-            self.price[:] = self.opening
-            self.v[:] = self.opening_v
-            return
-        state = (self.price, self.v, self.shocks, self.assets, self.loading)
+    def move(self, step: int) -> None:
+        """Move prices and variances by a block."""
+        state = (self.price, self.arena["v"], self.shocks, self.assets, self.loading)
         terms = (self.terms, self.scales, self.growth)
         step_svcj(*state, *terms, self.key, self.world_ids, step, self.n_parts)
 

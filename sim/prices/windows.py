@@ -22,9 +22,8 @@ from sim.prices.bars import Bars
 from sim.prices.bootstrap import recorded_asset
 from sim.prices.paths import PathFiller, addresses, check_length
 from sim.prices.periods import approach, periods_in, rhythm_of
-from sim.prices.process import PriceProcess, check_numbers, initial_prices, loading_of
+from sim.prices.process import PriceModel, check_numbers, loading_of
 from sim.prices.recorded import MAX_GAP, Recorded, check_record
-from sim.state import Arena
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -60,7 +59,7 @@ def draw_starts(out: I64, starts: I64, key: U64, world_ids: I64, episodes: I64) 
 
 
 @dataclass(kw_only=True)
-class HistoricalWindows(PriceProcess):
+class HistoricalWindows(PriceModel):
     """Stretches of a record (see the module).
 
     Parameters
@@ -114,21 +113,14 @@ class HistoricalWindows(PriceProcess):
         self.spread = np.tile(spread, (world.n_worlds, 1))
         self.shocks = np.zeros((world.n_worlds, len(own)))
         self.target = np.zeros((world.n_worlds, len(names)))
-        self.arena = Arena(world.n_worlds, {"price": (len(names),)})
-        self.price = self.arena["price"]
-        self.opening = initial_prices(self.initial, names)
-        self.price[:] = self.opening
-        self.arena.keep_as_initial()
+        self.open(world)
 
-    def advance(self, step: int) -> None:
-        """Write the prices of this step; after the window they stay."""
-        if step == 0:
-            self.price[:] = self.opening
-            return
+    def move(self, step: int) -> None:
+        """Move prices by a block, along the window; after it they stay."""
         moment = self.first + self.rhythm.period(step) + self.rhythm.periods
         end = self.log_price[np.minimum(moment, len(self.log_price) - 1)]
         grown = np.exp(end - self.log_price[self.first])
-        self.target[:, self.assets] = self.opening[self.assets] * grown
+        self.target[:, self.assets] = self.at_start["price"][self.assets] * grown
         state = (self.price, self.target, self.spread, self.shocks, self.assets, self.loading)
         approach(*state, self.bridge_key, self.world_ids, step, self.rhythm.left(step))
 

@@ -14,6 +14,7 @@ from gymnasium.vector import AutoresetMode
 
 from envs.hedging.observe import FIELDS
 from envs.hedging.terms import Action, Clients, Contract, Costs, Life, Listed, Mark, Reward
+from envs.hedging.vector import OptionHedgingVectorEnv
 from envs.registration import single_env, vector_env
 from sim.errors import ConfigError, InputError
 
@@ -222,7 +223,10 @@ def test_bad_calls(make, call, sentence):
             lambda: vector_env(2, terms={"observation": {"gama": True}}),
             "observation has no field 'gama'; its fields are moneyness",
         ),
-        (lambda: vector_env(2, terms={"costs": {"taker": 1}}), "environment cao_2021: .*taker"),
+        (
+            lambda: vector_env(2, terms={"costs": {"taker": 1}}),
+            "terms.costs: there is no parameter taker; there are proportional, half_spread",
+        ),
         (
             lambda: vector_env(2, terms={"contract": {"expiry_steps": 5}}),
             r"contract.expiry_steps \(5\) must not lie before the end of the episode",
@@ -262,3 +266,23 @@ def test_the_entry_point_registers():
     module, _, name = point["gymnasium.envs"]["faultline"].partition(":")
     getattr(importlib.import_module(module), name)()  # once more: it must not warn
     assert "faultline/OptionHedging-v0" in gymnasium.registry
+
+
+def test_a_first_reset_without_a_seed_draws_one_and_tells_it(make):
+    one, other = make(4, mark=Mark(volatility=0.6)), make(4, mark=Mark(volatility=0.6))
+    one.reset()
+    other.reset()
+    one.step(np.zeros((4, 2)))
+    other.step(np.zeros((4, 2)))
+    assert (one.state.price != other.state.price).all()
+    other.reset(seed=one.np_random_seed)
+    other.step(np.zeros((4, 2)))
+    np.testing.assert_array_equal(one.state.price, other.state.price)
+
+
+def test_two_environments_do_not_share_a_market(make):
+    one = make(4, mark=Mark(volatility=0.6))
+    one.reset(seed=0)
+    two = OptionHedgingVectorEnv(2, terms=one.terms, market=one.market)
+    with pytest.raises(ConfigError, match="this market serves another environment already"):
+        two.reset(seed=1)

@@ -39,7 +39,8 @@ CASES = {
     "mistyped key": (["lending.params.reserves.WETH.ltvv=0.7"], "did you mean ltv?"),
     "mistyped top-level key": (["wrolds=10"], "did you mean worlds?"),
     "added key that no part knows": (
-        ["+lending.params.reserves.WETH.ltvv=0.7"], "lending.params.reserves.WETH cannot be made",
+        ["+lending.params.reserves.WETH.ltvv=0.7"],
+        "lending.params.reserves.WETH cannot be made from these values: there is no parameter ltvv",
     ),
     "added top-level key": (["+wrolds=10"], "unknown parameter wrolds: a study has"),
     "agent without a name": (["+agent=liquidator"], "+agent@cast.NAME=OPTION"),

@@ -9,7 +9,7 @@ from scipy.special import ndtr
 
 from agents.hedgers.band import FixedBand
 from agents.hedgers.delta import Delta
-from agents.hedgers.greeks import DELTA, GAMMA, VEGA, fill_greeks, greeks, listed_greeks
+from agents.hedgers.greeks import DELTA, GAMMA, VALUE, VEGA, fill_greeks, greeks, listed_greeks
 from agents.hedgers.hedger import Desk, toward
 from agents.hedgers.leland import Leland
 from agents.hedgers.neutral import Neutral
@@ -18,6 +18,7 @@ from agents.hedgers.whalley_wilmott import WhalleyWilmott
 from envs.hedging.terms import Action, Clients, Contract, Listed, Mark
 from experiments.hedging.play import play, sight_of
 from sim.errors import ConfigError
+from sim.options.black import N_GREEKS
 
 N, SEED, KAPPA, SIGMA = 4000, 5, 0.01, 0.2
 
@@ -142,13 +143,13 @@ def test_actions_lead_to_the_target_or_as_near_as_any_action_does(kind, desk):
 
 def book(strike, expiry, owed, sign, price, vol):
     n = len(price)
-    out = np.zeros((3, n))
+    out = np.zeros((4, n))
     shape = np.ones((n, 1))
     return [
         np.ascontiguousarray(strike * shape), np.ascontiguousarray(expiry * shape),
         np.ascontiguousarray(owed * shape), np.ascontiguousarray(sign * shape),
         np.full(n, len(strike)), np.zeros(n, np.int64), price, np.full(n, vol), 1 / 365,
-        0.0, np.zeros(5), 0.0, 0.0, out,
+        0.0, np.zeros(5), 0, np.zeros(0), np.zeros(N_GREEKS), out,
     ]  # fmt: skip
 
 
@@ -181,23 +182,12 @@ def test_greeks_of_a_book_are_derivatives_of_its_worth(inverse, compiled):
         return change * p if inverse else change  # in coin, a holding gains its share of the move
 
     out = arguments[-1]
+    np.testing.assert_allclose(out[VALUE], value(price), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(out[DELTA], slope(price), atol=2e-6)
     by_move = (slope(price * 1.0003) - slope(price * 0.9997)) / 0.0006
     np.testing.assert_allclose(out[GAMMA], by_move, atol=5e-5)
     by_vol = (value(price, 0.601) - value(price, 0.599)) / 0.002
     np.testing.assert_allclose(out[VEGA], by_vol, rtol=1e-4, atol=1e-6)
-
-
-def test_the_lift_adds_what_volatility_moves_with_the_price():
-    price = np.linspace(80.0, 125.0, 5)
-    one = np.array([1.0])
-    arguments = book(100.0 * one, 30.0 * one, one, one, price, 0.5)
-    arguments[11] = -0.3
-    fill_greeks(*arguments)
-    step, years = 1e-5, 30.0 / 365.0
-    up = worth(100.0, years, 1.0, price * (1 + step), 0.5 - 0.3 * step)
-    down = worth(100.0, years, 1.0, price * (1 - step), 0.5 + 0.3 * step)
-    np.testing.assert_allclose(arguments[-1][DELTA], (up - down) / (2 * step * price), atol=1e-6)
 
 
 @pytest.mark.parametrize("greek", ["gamma", "vega"])
@@ -253,3 +243,4 @@ def test_greeks_of_a_desk_are_those_that_the_environment_marks(model, cao):
     np.testing.assert_allclose(found[DELTA], env.state.delta, atol=1e-12)
     np.testing.assert_allclose(found[GAMMA], env.state.gamma, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(found[VEGA], env.state.vega, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found[VALUE], env.state.value, rtol=1e-10)

@@ -169,7 +169,7 @@ def test_heston_variance_is_stationary(run_path, make_world):
     terms = {"volatility": {"WETH": 0.5}, "mean_reversion": 5.0, "vol_of_vol": 2.0}
     process = heston_of(**terms)
     run_path(process, n_steps=61, assets=ASSETS, ids=50_000, block_seconds=MONTH / 2)
-    v = process.variance[:, 0]
+    v = process.arena["variance"][:, 0]
     theta, kappa, xi = 0.25, 5.0, 2.0
     variance = xi**2 * theta / (2 * kappa)
     assert v.min() >= 0.0
@@ -233,7 +233,8 @@ def test_kernels_run_as_plain_python(make_world):
             warnings.simplefilter("error")
             if model is heston_of:
                 terms = (plain.shocks, plain.assets, plain.loading, plain.terms, plain.key)
-                heston.step_heston.py_func(plain.price, plain.variance, *terms, plain.world_ids, 1)
+                variance = plain.arena["variance"]
+                heston.step_heston.py_func(plain.price, variance, *terms, plain.world_ids, 1)
             else:
                 d = plain.diffusion
                 diffusion.diffuse.py_func(

@@ -84,12 +84,13 @@ def test_paths_and_blocks_have_one_law(name, models, run_path):
     found = models(name).paths(9, np.arange(n), 1, 3, DAY)
     one, other = np.log(blocks[3, :, 0] / 2000.0), np.log(found[:, 3, 0] / 2000.0)
     assert stats.ks_2samp(one, other).pvalue > 1e-4
+    arena = process.arena
     state = {
-        "heston": lambda: np.sqrt(process.variance[:, 0]),
-        "bates": lambda: np.sqrt(process.variance[:, 0]),
-        "sabr": lambda: process.level[:, 0],
-        "svcj": lambda: np.sqrt(365.0 * np.maximum(process.v[:, 0], 0)) * process.unit("WETH"),
-        "garch": lambda: np.sqrt(365.0 * process.h[:, 0]),
+        "heston": lambda: np.sqrt(arena["variance"][:, 0]),
+        "bates": lambda: np.sqrt(arena["variance"][:, 0]),
+        "sabr": lambda: arena["level"][:, 0],
+        "svcj": lambda: np.sqrt(365.0 * np.maximum(arena["v"][:, 0], 0)) * process.unit("WETH"),
+        "garch": lambda: np.sqrt(365.0 * arena["h"][:, 0]),
     }
     if name in state:
         assert stats.ks_2samp(state[name](), found[:, 3, 1]).pvalue > 1e-4
