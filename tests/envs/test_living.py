@@ -19,7 +19,8 @@ DELTA, STILL = (0.0, -1.0), (0.0, 1.0)  # a band of no width, and one that never
 
 def crash(start, size=0.25):
     """Settings of a market that falls at a stated hour everywhere."""
-    return {"scenarios": {"crash": {"start_hours": start, "start_jitter_hours": 0.0, "size": size}}}
+    never = {"start_hours": 1e3, "start_jitter_hours": 0.0}
+    return {"scenarios": {"crash": {**never, "start_hours": start, "size": size}, "rally": never}}
 
 
 def living(n=4, market=None, terms=None, mode="SameStep", first=0):
