@@ -410,6 +410,62 @@ def test_a_market_order_that_meets_the_band_halts_the_book_until_an_auction():
     assert world.market_price[0, ETH] != price
 
 
+@pytest.mark.parametrize("halts", [False, True])
+def test_a_book_that_lost_a_side_may_halt_until_quotes_return(halts):
+    world, who = build(halt_empty=halts, halt_seconds=30.0)
+    alice, bob, _ = who.values()
+    play(
+        world,
+        limit_order(world, alice, ETH, Side.BUY, 1.0, 1_999.0),
+        limit_order(world, alice, ETH, Side.SELL, 1.0, 2_001.0, 1),
+    )
+    assert not world.market.halted("ETH").any()
+    rows = play(
+        world,
+        order(world, bob, Verb.MARKET_ORDER, ETH, Side.SELL, amount=1.0, arrival=50.0),
+        order(world, bob, Verb.MARKET_ORDER, ETH, Side.BUY, amount=1.0, arrival=55.0),
+    )
+    assert rows["code"].tolist() == [Reject.OK, Reject.HALTED if halts else Reject.OK]
+    assert world.market.halted("ETH").tolist() == [halts]
+    taken, _ = world.market.sweep("ETH", np.array([0.5]))
+    assert taken.tolist() == [0.0]
+
+
+def test_a_book_that_lost_a_side_takes_orders_at_the_price_of_today():
+    """Its last mid is of the past: a band around that would keep every bid out for good."""
+    world, who = build(band=0.05, falls=0.2)
+    alice, bob, _ = who.values()
+    play(
+        world,
+        limit_order(world, alice, ETH, Side.BUY, 1.0, 1_999.0),
+        limit_order(world, alice, ETH, Side.SELL, 1.0, 2_001.0, 1),
+        order(world, bob, Verb.MARKET_ORDER, ETH, Side.SELL, amount=1.0, arrival=1.0),
+    )
+    while world.fundamental[0, ETH] > 1_700.0:
+        play(world)
+    price = 5.0 * round(0.8 * world.fundamental[0, ETH] / 5.0)  # of the next block
+    rows = play(world, limit_order(world, bob, ETH, Side.BUY, 1.0, price))
+    assert rows["code"].tolist() == [Reject.OK]
+
+
+def test_a_sweep_tells_what_a_market_order_then_pays():
+    world, who = build(taker_fee_bps=5.0)
+    alice, _, carol = who.values()
+    play(
+        world,
+        *(limit_order(world, carol, ETH, Side.SELL, 1.0, 2_001.0 + i, i) for i in range(3)),
+        limit_order(world, carol, ETH, Side.BUY, 1.0, 1_999.0, 9),
+    )
+    taken, cash = world.market.sweep("ETH", np.array([2.5]))
+    before = world.ledger.balances[0, alice].copy()
+    play(world, order(world, alice, Verb.MARKET_ORDER, ETH, Side.BUY, amount=2.5))
+    change = world.ledger.balances[0, alice] - before
+    assert taken[0] == change[ETH] == pytest.approx(2.5)
+    assert cash[0] == pytest.approx(-change[USD], rel=1e-9)
+    taken, _ = world.market.sweep("ETH", np.array([-4.0]))
+    assert taken[0] == -1.0
+
+
 def test_the_price_of_a_book_without_two_sides_is_the_last_one_it_had():
     world, who = build()
     play(world)
