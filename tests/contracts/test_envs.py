@@ -9,14 +9,18 @@ import envs  # noqa: F401 - registers
 from envs.registration import vector_env
 
 ID = "faultline/OptionHedging-v0"
+RECORDED = {
+    "deribit_btc_bootstrap": lambda data: {"index": {"process": {"data": data}}},
+    "deribit_btc_replay": lambda data: {"process": {"data": data}, "record": {"data": data}},
+}
 
 
 @pytest.fixture
 def wants(env, request):
     """What a file needs from outside: the folder of tables, or nothing."""
-    if env != "deribit_btc_replay":
+    if env not in RECORDED:
         return {}
-    return {"market": {"process": {"data": str(request.getfixturevalue("shared") / "data")}}}
+    return {"market": RECORDED[env](str(request.getfixturevalue("shared") / "data"))}
 
 
 def test_gymnasium_and_stable_baselines_find_no_fault(env, wants, capsys):

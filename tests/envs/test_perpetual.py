@@ -1,10 +1,8 @@
 """A perpetual beside its index: premium and funding, simulated and recorded."""
 
-import gymnasium
 import numpy as np
 import pandas as pd
 import pytest
-from gymnasium.utils.env_checker import check_env
 
 from envs.hedging.market import PathMarket
 from envs.hedging.perpetual import (
@@ -15,7 +13,6 @@ from envs.hedging.perpetual import (
     WarmMarket,
 )
 from envs.hedging.state import FUNDING, PAID, PREMIUM
-from envs.registration import vector_env
 from experiments.recorded import perpetual, windows
 from sim.errors import ConfigError, InputError
 from sim.perps.accounts import PerpAccounts, accrue_funding
@@ -174,27 +171,3 @@ def test_bad_perpetuals_get_one_sentence(recorded):
             data=data, file="perp_1h_binance", symbol="XBT", funding="funding_binance",
             index="ohlcv_1h_spot_binance", index_symbol="BTCUSDT",
         )  # fmt: skip
-
-
-DATA = {
-    "deribit_btc": lambda data: {},
-    "deribit_btc_bootstrap": lambda data: {"index": {"process": {"data": data}}},
-    "deribit_btc_replay": lambda data: {"process": {"data": data}, "record": {"data": data}},
-}
-
-
-@pytest.mark.parametrize("name", DATA)
-def test_the_environments_conform_and_worlds_are_those_of_any_batch(name, recorded):
-    market = DATA[name](str(recorded[0]))
-    check_env(gymnasium.make("faultline/OptionHedging-v0", config=name, market=market).unwrapped)
-    batch = vector_env(5, config=name, market=market)
-    alone = vector_env(1, config=name, market=market, first_world=3)
-    seen, (other, _) = batch.reset(seed=9)[0], alone.reset(seed=9)
-    rng = np.random.default_rng(0)
-    for _ in range(50):  # past the end of the first episode
-        np.testing.assert_array_equal(seen[3], other[0])
-        action = rng.uniform(-1.0, 1.0, (5, 2))
-        seen, reward, *_ = batch.step(action)
-        other, own, *_ = alone.step(action[3:4])
-        assert reward[3] == own[0]
-    assert batch.state.funding.any()
