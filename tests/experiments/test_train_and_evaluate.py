@@ -115,8 +115,8 @@ def test_rows_say_where_their_policies_come_from(compose):
 @pytest.mark.slow
 def test_the_harder_study_runs_on_the_simulation_and_on_real_prices(compose, tmp_path, shared):
     changed = [
-        "study=deribit_btc", f"data={shared / 'data'}", "study.rows.simulated.algo.updates=2",
-        "study.rows.real.algo.updates=2", "algo.batch=64", "algo.width=8",
+        "study=deribit_btc", f"data={shared / 'data'}", "algo.updates=2",
+        "algo.batch=64", "algo.width=8",
         f"out={tmp_path}", "progress=false",
     ]  # fmt: skip
     config = compose("train", *changed, "seeds=1", "paths=200")
@@ -134,7 +134,7 @@ def test_the_harder_study_runs_on_the_simulation_and_on_real_prices(compose, tmp
     assert numbers["simulated"] == numbers["real_from_simulation"] != numbers["real"]
     delta = {key: it["delta"]["statistics"]["objective"] for key, it in figures.items()}
     assert delta["real"] == delta["real_from_simulation"] != delta["simulated"]
-    learned = [it["pathwise_seed_0"]["statistics"]["mean"] for it in figures.values()]
+    learned = [it["trained_seed_0"]["statistics"]["mean"] for it in figures.values()]
     assert len(set(learned)) == 3
     html = write(contests, config, tmp_path / "page", ["study=deribit_btc"]).read_text()
     assert "What costs are made of" in html
