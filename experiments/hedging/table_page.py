@@ -118,13 +118,12 @@ def headline(it: Json) -> str:
         tried = [group for group in groups if group]
         won = sum(all(one["beats"] for one in group) for group in tried)
         n = sum(len(group) for group in tried)
-        said.append(
-            f"{label}, in {won} of {len(tried)} rows ({n} {'policy' if n == 1 else 'policies'})"
-        )
+        policies = "1 policy" if n == 1 else f"{n} policies"
+        said.append(f"{label} in {won} of {len(tried)} rows ({policies} tried)")
     agent = ", and the published agent" if tables.has_published(it) else ""
     return (
-        "Every policy beats the best classical hedge, with an interval that excludes 0"
-        f"{agent}: {'; '.join(said)}."
+        "Rows in which every policy beats the best classical hedge, with an interval that excludes "
+        f"0{agent}: {'; '.join(said)}."
     )
 
 
