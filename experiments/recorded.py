@@ -1,14 +1,21 @@
-"""Recorded prices as processes that resample them; targets of `conf/price`."""
+"""Recorded prices as processes that resample them, and recorded perpetuals; targets of `conf`."""
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from envs.hedging.perpetual import PER_YEAR, PerpetualRecord
 from experiments.data import load_prices
-from experiments.tables import locate, unix_time
-from sim.errors import ConfigError
+from experiments.tables import locate, read_table, unix_time
+from sim.errors import ConfigError, InputError
 from sim.prices.bars import Bars
 from sim.prices.bootstrap import BlockBootstrap
 from sim.prices.windows import HistoricalWindows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def bootstrap(
@@ -71,6 +78,68 @@ def windows(
         initial=initial,
         max_gap=3600.0 * max_gap_hours,
     )
+
+
+def perpetual(
+    *,
+    data: str | Path | None,
+    file: str,
+    symbol: str,
+    funding: str,
+    index: str,
+    index_symbol: str,
+) -> PerpetualRecord:
+    """Read a perpetual's premium over its index and the funding that it paid, hour by hour.
+
+    Parameters
+    ----------
+    data : path or None
+        Folder of the tables; with None, the files are paths of their own.
+    file, symbol : str
+        Table with `ts`, `symbol`, `mark_close`, a row an hour at whose end the mark holds.
+    funding : str
+        Table with `ts`, `symbol`, `funding_rate` (of a payment).
+    index, index_symbol : str
+        Table with `ts`, `symbol`, `close` of the same hours; an hour without a row keeps the price
+        before, as it does in `windows`.
+    """
+    import pandas as pd
+
+    hour = pd.Timedelta(hours=1)
+    marks = _rows(data, file, symbol, "mark_close").dropna()
+    spot = _rows(data, index, index_symbol, "close")
+    clock = pd.date_range(marks.index[0], marks.index[-1], freq=hour)
+    log_index = np.log(spot.reindex(clock, method="ffill").to_numpy(float))
+    premium = np.log(marks.reindex(clock).to_numpy(float)) - log_index
+    payments = _rows(data, funding, symbol, "funding_rate")
+    ends = clock + hour  # moments; a payment of 08:00:00.005 is that of 08:00
+    when = payments.index.floor("min")
+    total = pd.Series(payments.cumsum().to_numpy(), when).reindex(ends, method="ffill").fillna(0.0)
+    rate = pd.Series(payments.to_numpy(), when).reindex(ends, method="ffill").fillna(0.0)
+    seconds = np.asarray((ends - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1), np.float64)
+    return PerpetualRecord(
+        ts=seconds,
+        premium=premium,
+        paid=total.to_numpy(float),
+        rate=PER_YEAR * rate.to_numpy(float),
+    )
+
+
+def _rows(data: str | Path | None, file: str, symbol: str, column: str) -> "pd.Series[Any]":
+    """Read a column of one symbol's rows by time."""
+    import pandas as pd
+
+    path = locate(data, file)
+    table = read_table(path)
+    for name in ("ts", "symbol", column):
+        if name not in table:
+            raise InputError(f"{path.name} has no column {name}; give a table that has")
+    table = table[table["symbol"] == symbol]
+    if table.empty:
+        raise InputError(f"{path.name} has no rows of {symbol}; correct the symbol")
+    when = pd.DatetimeIndex(pd.to_datetime(table["ts"], utc=True))
+    found = pd.Series(table[column].to_numpy(float), when).sort_index()
+    return found[~found.index.duplicated()]
 
 
 def _record(

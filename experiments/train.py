@@ -1,8 +1,8 @@
 """Train a hedger: `python -m experiments.train env=cao_2021 algo=pathwise`.
 
 Writes a folder with the best policy by validation paths (`model/`: plain arrays and `model.json`),
-the log `training.json` and the state from which the same command goes on. `study=NAME` trains one
-policy per row of a table and seed.
+the log `training.json` and the state from which the same command goes on. `study=NAME` trains, for
+each row of a table, each variant of the policy with each seed.
 """
 
 import sys
@@ -15,11 +15,12 @@ from omegaconf import DictConfig, OmegaConf
 from sim.errors import ConfigError
 
 if TYPE_CHECKING:
+    from experiments.hedging.rows import Row, Variant
     from experiments.hedging.training import Algorithm, Session
 
 KEYS = frozenset({
     "env", "algo", "study", "seed", "seeds", "accumulated_cost", "paths", "name", "out", "progress",
-    "tensorboard",
+    "tensorboard", "data",
 })  # fmt: skip
 
 
@@ -65,33 +66,47 @@ def train(config: Mapping[str, Any], folder: Path) -> "list[Session]":
     """
     from experiments.build import part
     from experiments.hedging.play import Setting
-    from experiments.hedging.rows import rows_of
+    from experiments.hedging.rows import merged, rows_of, variants_of
     from experiments.hedging.training import Algorithm, Session
 
     known(config, KEYS)
-    algorithm = part(config, "algo")
-    if not isinstance(algorithm, Algorithm):
-        raise ConfigError(
-            f"algo must be an algorithm of conf/algo, got {type(algorithm).__name__}; choose one"
-        )
-    rows, sessions = rows_of(config), []
-    first, seeds = whole(config, "seed", 0), whole(config, "seeds", 1)
-    for row in rows:
-        setting = Setting.made(row.env)
-        if not config["accumulated_cost"]:
-            setting = setting.without("cost")
-        for seed in range(first, first + seeds):
-            place = folder / row.key / f"seed_{seed}" if config.get("study") else folder
-            place = place if config.get("study") or seeds == 1 else folder / f"seed_{seed}"
-            about = {"env": row.env, "algo": config["algo"], "seed": seed, "paths": config["paths"],
-                     "accumulated_cost": config["accumulated_cost"]}  # fmt: skip
-            session = Session(
-                setting, seed, place, whole(config, "paths", 100), about, bool(config["progress"]),
-                bool(config["tensorboard"]),
-            )  # fmt: skip
-            _one(algorithm, session, f"{row.title or algorithm.name}, seed {seed}")
-            sessions.append(session)
+    sessions = []
+    seed = whole(config, "seed", 0)
+    for row in rows_of(config):
+        if row.policies is not None:
+            continue
+        env = row.env if row.training is None else row.training
+        described = merged(config["algo"], row.algo)
+        algorithm = part({"algo": described}, "algo")
+        if not isinstance(algorithm, Algorithm):
+            raise ConfigError(
+                f"algo must be an algorithm of conf/algo, got {type(algorithm).__name__}; choose "
+                "one"
+            )
+        for variant in variants_of(config):
+            setting = Setting.made(env)
+            if not variant.accumulated_cost:
+                setting = setting.without("cost")
+            for i in range(variant.seeds):
+                about = {
+                    "env": env, "algo": described, "seed": seed + i, "paths": config["paths"],
+                    "accumulated_cost": variant.accumulated_cost,
+                }  # fmt: skip
+                session = Session(
+                    setting, seed + i, place_of(folder, row, variant, seed + i),
+                    whole(config, "paths", 100), about, bool(config["progress"]),
+                    bool(config["tensorboard"]),
+                )  # fmt: skip
+                title = f"{row.title or algorithm.name}, seed {seed + i}"
+                _one(algorithm, session, f"{variant.title}: {title}" if variant.key else title)
+                sessions.append(session)
     return sessions
+
+
+def place_of(folder: Path, row: "Row", variant: "Variant", seed: int) -> Path:
+    """Folder of one training: row, variant and seed, as far as there are several."""
+    place = folder / row.key / variant.key
+    return place / f"seed_{seed}" if row.key or variant.seeds > 1 else place
 
 
 def _one(algorithm: "Algorithm", session: "Session", title: str) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from sim.errors import ConfigError
 from sim.kernel import F64, I64, Bool
 from sim.prices.process import SECONDS_PER_YEAR, PriceProcess
+from sim.prices.windows import HistoricalWindows
 from sim.terms import check_range
 
 
@@ -26,11 +27,14 @@ class HedgeMarket(ABC):
         Whether an environment has bound it: it holds the prices of one alone.
     most_worlds : int
         Worlds that are best played at once.
+    began : array (world,) or None
+        Unix time at which each world's episode begins, where the prices are recorded ones.
     """
 
     path: F64
     conditions: F64 | None = None
     taken: bool = False
+    began: F64 | None = None
     has_volatility: bool
     most_worlds: int = 10_000
 
@@ -171,10 +175,12 @@ class ReplayMarket(PathMarket):
 
     def bind(self, seed: int, world_ids: I64, n_steps: int, years: float) -> None:
         """Allocate the paths."""
-        self.world_ids, self.years = world_ids, years
+        self.world_ids, self.years, self.seed = world_ids, years, seed
         seconds, length = years * SECONDS_PER_YEAR, n_steps + self.warm_up
         self.filler = self.process.path_filler(seed, length, seconds, asset=self.asset)
         self.path = np.zeros((len(world_ids), n_steps + 1, 2))
+        if isinstance(self.process, HistoricalWindows):
+            self.began = np.zeros(len(world_ids))
 
     def begin(self, chosen: Bool, episodes: I64) -> None:
         """Cut the chosen worlds' windows from the record."""
@@ -186,6 +192,11 @@ class ReplayMarket(PathMarket):
         squares = np.diff(np.log(price), axis=1) ** 2
         mean = squares[:, : self.warm_up].mean(axis=1)
         opening = price[:, self.warm_up]
+        if isinstance(self.process, HistoricalWindows) and self.began is not None:
+            seconds = self.years * SECONDS_PER_YEAR
+            self.began[rows] = self.warm_up * seconds + self.process.starts(
+                self.seed, self.world_ids[rows], episodes[rows], n_moments - 1, seconds
+            )
         for t in range(self.path.shape[1]):
             if t > 0:
                 newest = squares[:, self.warm_up + t - 1]

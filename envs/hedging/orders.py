@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from envs.hedging.marking import implied, mark_one, option
+from envs.hedging.marking import implied, mark_one, option, slot
 from envs.hedging.state import HedgeState, Marks
 from envs.hedging.terms import ACTIONS, BAND, TARGET
 from sim.kernel import F64, U64, Bool, Record, Rows, inlined, kernel
+from sim.options.margin import perpetual_margin, short_option_margin
 from sim.streams import poisson, uniform
 
 IS_BAND, IS_TARGET = float(ACTIONS.index(BAND)), float(ACTIONS.index(TARGET))
@@ -48,18 +49,39 @@ def serve_clients(state: HedgeState, terms: Record, key: U64, world: int, w: int
         add_option(state, w, strike, t + terms["client_expiry"], owed, call)
 
 
+@kernel
+def options_margin(state: HedgeState, terms: Record, w: int) -> tuple[float, float]:
+    """Return initial and maintenance margin of short options, beside marks, of the underlying."""
+    price, initial, maintenance = state.price[w], 0.0, 0.0
+    most, least, kept = terms["option_initial"], terms["option_floor"], terms["option_margin"]
+    for k in range(state.n_slots[w]):
+        owed = state.owed[w, k]
+        if owed <= 0.0 or state.expiry[w, k] <= state.t[w]:
+            continue
+        sign, coin = state.sign[w, k], 0.0
+        if sign < 0.0:  # of a call's margin the mark is a part that moves nothing else
+            coin = slot(state, terms, w, k, price, state.volatility[w])[0]
+            coin = coin if terms["inverse"] > 0.0 else coin / price
+        own = short_option_margin(price, state.strike[w, k], coin, sign, most, least, kept)
+        initial += owed * (own[0] - coin)
+        maintenance += owed * (own[1] - coin)
+    return initial, maintenance
+
+
 @inlined
 def margins(state: HedgeState, terms: Record, w: int) -> tuple[float, float, float]:
-    """Equity, initial and maintenance margin of an account."""
+    """Equity, initial and maintenance margin of an account.
+
+    Equity counts the options at their marks, so that those are no part of the margins.
+    """
     linear = terms["inverse"] == 0.0
     now = state.price[w] if linear else 1.0
     equity = terms["collateral"] * (state.first[w] if linear else 1.0)
     equity -= state.cost[w] * state.unit[w]
-    held = abs(state.holding[w])
-    options = terms["option_margin"] * state.short[w] * now
-    slope = terms["slope"] * held
-    initial = (terms["initial"] + slope) * held * now + options
-    return equity, initial, (terms["maintenance"] + slope) * held * now + options
+    rates = (terms["initial"], terms["maintenance"], terms["slope"])
+    initial, maintenance = perpetual_margin(state.holding[w], rates[0], rates[1], rates[2])
+    options, kept = options_margin(state, terms, w)
+    return equity, (initial + options) * now, (maintenance + kept) * now
 
 
 @inlined
@@ -97,7 +119,7 @@ def trade_listed(state: HedgeState, terms: Record, quantity: float, w: int) -> f
     now = price if terms["inverse"] == 0.0 else 1.0
     if quantity < 0.0 and terms["collateral"] < np.inf:
         equity, initial, _ = margins(state, terms, w)
-        if equity < initial - terms["option_margin"] * quantity * now:
+        if equity < initial - terms["option_initial"] * quantity * now:
             state.margin_calls[w] += 1
             return 0.0
     if not add_option(state, w, price, state.t[w] + expiry, -quantity, 1.0):

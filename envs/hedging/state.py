@@ -63,7 +63,10 @@ class HedgeState(NamedTuple):
     t: I64  # (world,) step of the episode
     episode: I64  # (world,)
     outage: Bool  # (world,) whether the venue is down
-    liquidated: Bool  # (world,)
+    liquidated: Bool  # (world,) whole
+    liquidations: I64  # (world,) steps in which lots were closed
+    insurance: F64  # (world,) liquidation fees that the account could pay, over `unit`
+    shortfall: F64  # (world,) what a closed account owes beyond its collateral, over `unit`
     margin_calls: I64  # (world,) steps in which a trade was cut for lack of margin
 
 

@@ -52,27 +52,29 @@ def begin(
     """Start the episode of every chosen world at the first step of its path."""
     terms = terms_[0]
     years, quantity = terms["expiry_steps"] * terms["years"], terms["quantity"]
-    last, last_vol, premium, delta, gamma, vega = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    last, last_vol, premium, delta, gamma, vega, spread = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for w in range(chosen.shape[0]):
         if not chosen[w]:
             continue
         price, vol = path[w, 0, 0], volatility_of(terms, path, w, 0)
         state.price[w] = state.first[w] = state.seen_price[w] = price
         state.volatility[w] = state.seen_volatility[w] = vol
-        state.scale[w] = vol * math.sqrt(terms["n_steps"] * terms["years"])
         state.variance[w] = vol * vol * terms["years"]
         state.holding[w] = state.cost[w] = state.trading[w] = state.funding[w] = 0.0
         state.penalty[w] = state.turnover[w] = state.margin_ratio[w] = state.last[w] = 0.0
         state.seen_log[w] = state.unseen[w] = state.swap_held[w] = state.swap_paid[w] = 0.0
-        state.t[w], state.margin_calls[w], state.n_slots[w] = 0, 0, 0
+        state.t[w], state.margin_calls[w], state.n_slots[w], state.liquidations[w] = 0, 0, 0, 0
+        state.insurance[w] = state.shortfall[w] = 0.0
         state.outage[w] = state.liquidated[w] = False
         strike = terms["moneyness"] * price
         if price != last or vol != last_vol:  # most worlds begin alike
             level = implied(terms, math.log(price / strike), years, vol)
+            spread = level if terms["alpha_v"] > 0.0 else vol
             premium, delta, gamma, vega = option(
                 price, strike, years, level, terms["sign"], terms["inverse"]
             )
             last, last_vol = price, vol
+        state.scale[w] = spread * math.sqrt(terms["n_steps"] * terms["years"])
         state.unit[w] = premium * (quantity if quantity > 0.0 else 1.0)
         state.value[w], state.short[w] = quantity * premium, quantity
         state.delta[w], state.gamma[w] = quantity * delta, quantity * gamma
@@ -187,6 +189,15 @@ def holding_gain(
 
 
 @inlined
+def sale_fee(state: HedgeState, terms: Record, w: int) -> float:
+    """Fee of the option that was sold at the start."""
+    now = state.first[w] if terms["inverse"] == 0.0 else 1.0
+    quantity = terms["quantity"]
+    capped = terms["option_fee_cap"] * state.unit[w]
+    return float(min(quantity * terms["option_fee"] * now, capped)) if quantity > 0.0 else 0.0
+
+
+@inlined
 def move_on(
     state: HedgeState, marks: Marks, path: F64, conditions: F64 | None, terms: Record, key: U64,
     world: int, w: int, spent: float,
@@ -203,6 +214,8 @@ def move_on(
     paid, fees = 0.0, 0.0
     if marks.expires[w] > 0.0:  # a call that takes all of the state costs as much as a step
         paid, fees = settle_expired(state, terms, key, world, w, after, vol, t)
+    if t == 1 and terms["option_fee"] > 0.0:
+        fees += sale_fee(state, terms, w)
     gain, funding = holding_gain(state, conditions, terms, w, t, after)
     if terms["swap"] > 0.0:
         gain += swap_gain(state, path, terms, w)
@@ -228,16 +241,55 @@ def move_on(
 
 
 @inlined
-def close_out(state: HedgeState, terms: Record, closing: F64 | None, w: int) -> float:
-    """Close the holding of a liquidated account, and its options at their mark; return the fee."""
-    now = state.price[w] if terms["inverse"] == 0.0 else 1.0
-    fee = closing[w] * now / state.price[w] if closing is not None else 0.0
-    fee += terms["liquidation_fee"] * abs(state.holding[w]) * now
-    fee += terms["option_liquidation_fee"] * state.short[w] * now
-    fee /= state.unit[w]
-    state.penalty[w] += fee
-    state.holding[w], state.liquidated[w] = 0.0, True
-    return float(fee)
+def keep_share(state: HedgeState, share: float, w: int) -> None:
+    """Keep a share of the holding and of every option; the rest is closed."""
+    state.holding[w] *= share
+    state.value[w] *= share
+    state.delta[w] *= share
+    state.gamma[w] *= share
+    state.vega[w] *= share
+    state.short[w] *= share
+    for k in range(state.n_slots[w]):
+        state.owed[w, k] *= share
+
+
+@kernel
+def liquidate(state: HedgeState, terms: Record, taken: float, w: int) -> float:
+    """Close an account at marks, lot after lot until its margin covers the rest; return its cost.
+
+    Parameters
+    ----------
+    taken : float
+        Cash that closing the whole holding costs beyond its worth and the fees.
+
+    Returns
+    -------
+    cost : float
+        Fees that the account could pay, and what the market took, over `unit`.
+    """
+    now, paid = state.price[w] if terms["inverse"] == 0.0 else 1.0, 0.0
+    n_lots = int(terms["lots"])
+    taken *= now / state.price[w]
+    state.liquidations[w] += 1
+    for i in range(n_lots):
+        left = n_lots - i
+        equity, _, maintenance = margins(state, terms, w)
+        equity -= paid
+        if i > 0 and equity >= maintenance:
+            break
+        fee = terms["liquidation_fee"] * abs(state.holding[w])
+        fee = (fee + terms["option_liquidation_fee"] * state.short[w]) * now / left
+        fee = min(fee, max(equity - taken / n_lots, 0.0))
+        keep_share(state, 1.0 - 1.0 / left, w)
+        state.insurance[w] += fee / state.unit[w]
+        paid += fee + taken / n_lots
+        if left == 1:
+            state.liquidated[w] = True
+            equity -= fee + taken / n_lots
+            state.shortfall[w] = max(-equity, 0.0) / state.unit[w]
+    cost = paid / state.unit[w]
+    state.penalty[w] += cost
+    return float(cost)
 
 
 @kernel
@@ -319,9 +371,9 @@ def settle(
             equity, _, maintenance = margins(state, terms, w)
             state.margin_ratio[w] = min(maintenance / equity, FAR) if equity > 0.0 else FAR
             if equity < maintenance and not last:
-                c += close_out(state, terms, closing, w)
+                c += liquidate(state, terms, closing[w] if closing is not None else 0.0, w)
                 state.cost[w] = before + c
-                last = True
+                last = state.liquidated[w]
         if not last and terms["per_step"] > 0.0:
             serve_clients(state, terms, key, world_ids[w], w)
             mark_one(state, terms, w)

@@ -22,6 +22,7 @@ ACTIONS = (BAND, TARGET, TRADE)
 PNL, CASH, QUADRATIC, TELESCOPING, CVAR, ENTROPIC = (
     "pnl", "cash_flow", "quadratic", "telescoping", "cvar", "entropic",
 )  # fmt: skip
+WHOLE, INCREMENTAL = "whole", "incremental"
 REWARDS = (PNL, CASH, QUADRATIC, TELESCOPING, CVAR, ENTROPIC)
 
 
@@ -143,11 +144,14 @@ class Costs:
     fixed: float = 0.0  # per trade, in units of the first price
     unwind: bool = True  # whether closing the holding at the end costs
     funding_per_year: float = 0.0  # paid by who is long, of the holding's worth
+    option_fee: float = 0.0  # of the underlying, per option sold at the start; paid in step one
+    option_fee_cap: float = 0.125  # of the option's price
     delivery_fee: float = 0.0  # of the underlying, per option that expires with worth
     delivery_fee_cap: float = 0.125  # of the option's worth
 
     def __post_init__(self) -> None:
-        for name in ("proportional", "half_spread", "delivery_fee", "delivery_fee_cap"):
+        shares = ("delivery_fee", "delivery_fee_cap", "option_fee", "option_fee_cap")
+        for name in ("proportional", "half_spread", *shares):
             check_range(name, getattr(self, name), 0.0, 1.0)
         check_range("impact", self.impact, 0.0, 1.0)
         check_range("fixed", self.fixed, 0.0, 1.0)
@@ -196,15 +200,24 @@ class Mark:
 class Life:
     """What may befall the hedger: margin, liquidation, outages, a stale view.
 
-    Margins follow Deribit's standard margin: a share of the holding that grows with its size, and a
-    share per short option beside its mark; without collateral (inf) none of it applies.
+    Margins are Deribit's standard ones (`sim.options.margin`): a share of the holding that grows
+    with its size, and shares per short option beside its mark; without collateral (inf) none of it
+    applies. A trade that makes the holding larger is refused where the equity after it would lie
+    below the initial margin. Below the maintenance margin the account is liquidated, at marks and
+    for fees that go to the insurance fund as far as the account can pay them: whole, which ends
+    the episode, or lot after lot of holding and options alike until the rest is covered. What a
+    closed account owes beyond its collateral is told as `shortfall`; its hedger is still charged.
     """
 
     collateral: float = inf  # at the start, in units of the first price (of coin if inverse)
     initial_margin: float = 0.02  # of the holding
     maintenance_margin: float = 0.01
     margin_slope: float = 5e-5  # further share per unit held
-    option_margin: float = 0.075  # of the underlying, per short option, beside its mark
+    option_margin: float = 0.075  # maintenance: of the underlying, per short option
+    option_initial: float = 0.15  # initial, less what the option is out of the money by
+    option_initial_floor: float = 0.1  # and at least this
+    liquidation: str = WHOLE  # or incremental
+    liquidation_lot: float = 0.1  # of the account: what is closed at a time
     liquidation_fee: float = 0.0075  # of the holding that is closed
     option_liquidation_fee: float = 0.0019  # of the underlying, per short option closed
     outage_per_step: float = 0.0  # chance that the venue goes down
@@ -215,8 +228,13 @@ class Life:
         check_range("collateral", self.collateral, 0.0, inf, open_low=True)
         check_range("maintenance_margin", self.maintenance_margin, 0.0, 1.0)
         check_range("initial_margin", self.initial_margin, self.maintenance_margin, 1.0)
-        for name in ("margin_slope", "option_margin", "liquidation_fee", "option_liquidation_fee"):
+        fees = ("liquidation_fee", "option_liquidation_fee")
+        for name in ("margin_slope", "option_initial", "option_initial_floor", *fees):
             check_range(name, getattr(self, name), 0.0, 1.0)
+        floor = max(self.option_initial_floor, 0.0)
+        check_range("option_margin", self.option_margin, 0.0, floor)
+        one_of("liquidation", self.liquidation, (WHOLE, INCREMENTAL))
+        check_range("liquidation_lot", self.liquidation_lot, 1e-3, 1.0)
         check_range("outage_per_step", self.outage_per_step, 0.0, 1.0)
         check_range("outage_steps", self.outage_steps, 1.0, 1e6)
         check_range("stale_per_step", self.stale_per_step, 0.0, 1.0)
@@ -338,8 +356,9 @@ RECORD = np.dtype([
         "delivery_years", "per_step", "bought", "client_low", "client_high", "client_expiry",
         "client_quantity", "listed", "listed_expiry", "listed_most", "listed_spread", "listed_fee",
         "listed_fee_cap", "rate", "impact", "fixed", "unwind", "funding", "delivery_fee",
-        "delivery_cap", "volatility", "multiplier", "collateral", "initial", "maintenance", "slope",
-        "option_margin", "liquidation_fee", "option_liquidation_fee", "outage", "outage_end",
+        "delivery_cap", "option_fee", "option_fee_cap", "volatility", "multiplier", "collateral",
+        "initial", "maintenance", "slope", "option_margin", "option_initial", "option_floor",
+        "lots", "liquidation_fee", "option_liquidation_fee", "outage", "outage_end",
         "stale", "nu", "rho", "alpha_v", "b_v", "jump_v", "swap", "swap_most",
         "swap_alpha", "swap_b", "swap_rate",
         "action", "low", "high", "centre", "width", "most", "reward", "k", "mean",
@@ -370,11 +389,14 @@ def record_of(terms: HedgingTerms) -> Rows:
         "listed_fee_cap": listed.fee_cap, "rate": costs.proportional + costs.half_spread,
         "impact": costs.impact, "fixed": costs.fixed, "unwind": float(costs.unwind),
         "funding": costs.funding_per_year, "delivery_fee": costs.delivery_fee,
-        "delivery_cap": costs.delivery_fee_cap,
+        "delivery_cap": costs.delivery_fee_cap, "option_fee": costs.option_fee,
+        "option_fee_cap": costs.option_fee_cap,
         "volatility": -1.0 if mark.volatility is None else mark.volatility,
         "multiplier": mark.multiplier, "collateral": life.collateral,
         "initial": life.initial_margin, "maintenance": life.maintenance_margin,
         "slope": life.margin_slope, "option_margin": life.option_margin,
+        "option_initial": life.option_initial, "option_floor": life.option_initial_floor,
+        "lots": 1.0 if life.liquidation == WHOLE else np.ceil(1.0 / life.liquidation_lot - 1e-9),
         "liquidation_fee": life.liquidation_fee,
         "option_liquidation_fee": life.option_liquidation_fee, "outage": life.outage_per_step,
         "outage_end": 1.0 / life.outage_steps, "stale": life.stale_per_step,

@@ -15,13 +15,14 @@ from envs.hedging.orders import send, take_fills
 from envs.hedging.picture import Film
 from envs.hedging.state import HedgeState, new_marks, new_state
 from envs.hedging.step import begin, settle, step
-from envs.hedging.terms import INVERSE, HedgingTerms, record_of
+from envs.hedging.terms import INCREMENTAL, INVERSE, HedgingTerms, record_of
 from sim.errors import ConfigError, InputError
 from sim.kernel import F32, F64, I64, Bool
 from sim.streams import stream_key
 
 REPORTED = (
     "cost", "trading", "funding", "penalty", "turnover", "margin_calls", "liquidated",
+    "liquidations", "insurance", "shortfall",
 )  # fmt: skip
 """Figures of a finished episode that its info holds."""
 SEEDS = 2**63
@@ -91,6 +92,10 @@ class OptionHedgingVectorEnv(VectorEnv[Any, Any, Any]):
         if not market.has_volatility and (terms.mark.volatility is None or terms.swap.enabled):
             raise ConfigError(
                 "this market tells no volatility of its own: give mark.volatility, and no swap"
+            )
+        if isinstance(market, AnsweringMarket) and terms.life.liquidation == INCREMENTAL:
+            raise ConfigError(
+                "life.liquidation must be whole where the market answers orders, got incremental"
             )
         self.num_envs, self.terms, self.market = num_envs, terms, market
         self.render_mode = render_mode

@@ -32,7 +32,7 @@ class Contest:
     ----------
     summary : dict
         `hedgers` by name (title, told, learned, statistics, differences), `best` (name of the best
-        classical one), `objective`, `paths`; what JSON can say.
+        classical one), `objective`, `paths`, `premium`; what JSON can say.
     costs : dict of str to array (path,)
         In premiums.
     maps : dict of str to array (period, bin)
@@ -79,7 +79,7 @@ class Map:
 
 def hold(
     setting: Setting, hedgers: Mapping[str, Hedger], *, seed: int, paths: int, tuning_paths: int,
-    resamples: int, shown: bool = True,
+    resamples: int, shown: bool = True, tuning: Setting | None = None,
 ) -> Contest:  # fmt: skip
     """Tune, play and compare hedgers.
 
@@ -91,25 +91,31 @@ def hold(
     seed, paths, tuning_paths, resamples : int
     shown : bool
         Whether progress is shown.
+    tuning : Setting, optional
+        Where the classical hedgers' scalars are set, if not on other worlds of the same setting.
     """
     if all(isinstance(hedger, Learned) for hedger in hedgers.values()):
         raise ConfigError("hedgers must keep a classical hedger to compare with; keep delta")
-    ready, played = {}, {}
+    ready: dict[str, Hedger] = {}
+    played: dict[str, Played] = {}
+    end = End(setting.terms.contract.n_steps)
     with Progress(len(hedgers), 0, shown, "hedgers") as bar:
         for name, hedger in hedgers.items():
-            ready[name] = tuned(setting, bound(hedger, setting), seed, tuning_paths)
-            played[name] = play(setting, ready[name], seed, TEST, paths)
+            there = setting if tuning is None or isinstance(hedger, Learned) else tuning
+            chosen = tuned(there, bound(hedger, there), seed, tuning_paths)
+            ready[name] = bound(chosen, setting)
+            watch = None if played else end
+            played[name] = play(setting, ready[name], seed, TEST, paths, watch)
             bar.advance(1)
     summary = compared(setting, ready, played, seed, resamples)
     learned = [name for name, hedger in ready.items() if isinstance(hedger, Learned)]
     drawn = list(dict.fromkeys([*learned[:1], summary["best"], *(list(ready)[:1])]))
     maps, edges = _maps(setting, {name: ready[name] for name in drawn}, seed, min(paths, MAPPED))
-    final = _final(setting, ready[drawn[-1]], seed, paths)
     order = np.argsort(-played[drawn[0]].cost)[:WORST]
     some = {name: ready[name] for name in drawn}
     worst = [_traced(setting, some, seed, int(world)) for world in order]
     costs = {name: it.cost for name, it in played.items()}
-    return Contest(summary, costs, maps, edges, final, worst)
+    return Contest(summary, costs, maps, edges, np.concatenate(end.found), worst)
 
 
 def compared(
@@ -131,11 +137,20 @@ def compared(
     classical = [name for name, entry in entries.items() if not entry["learned"]]
     best = min(classical, key=lambda name: entries[name]["statistics"]["objective"])
     costs = {name: it.cost for name, it in played.items()}
-    for name, found in differences(costs, best, objective, seed, resamples).items():
+    began = played[best].began
+    for name, found in differences(costs, best, objective, seed, resamples, began).items():
         entries[name]["differences"] = found
     paths = len(next(iter(costs.values())))
     return {"hedgers": entries, "best": best, "objective": objective.title, "paths": paths,
-            "seed": seed, "first_test_world": TEST}  # fmt: skip
+            "premium": premium_of(setting, seed), "seed": seed,
+            "first_test_world": TEST}  # fmt: skip
+
+
+def premium_of(setting: Setting, seed: int) -> float:
+    """Premium of the option sold first, at its mark; cash, or coin where it settles in coin."""
+    env = setting.worlds(1, TEST)
+    env.reset(seed=seed)
+    return float(env.state.unit[0])
 
 
 def _maps(
@@ -153,17 +168,16 @@ def _maps(
     return out, edges
 
 
-def _final(setting: Setting, hedger: Hedger, seed: int, n: int) -> F64:
-    """Last price of every test path over its first."""
-    found: list[F64] = []
-    last = setting.terms.contract.n_steps - 1
+class End:
+    """Last price of every path over its first, gathered while a hedger plays."""
 
-    def watch(t: int, env: OptionHedgingVectorEnv, over: Bool) -> None:
-        if t == last or (t < last and (env.state.liquidated | over).all()):
-            found.append(env.state.price / env.state.first)
+    def __init__(self, n_steps: int) -> None:
+        self.last, self.found = n_steps - 1, list[F64]()
 
-    play(setting, hedger, seed, TEST, n, watch)
-    return np.concatenate(found)[:n]
+    def __call__(self, t: int, env: OptionHedgingVectorEnv, over: Bool) -> None:
+        """Take the prices of a batch as it ends."""
+        if t == self.last or (env.state.liquidated | over).all():
+            self.found.append(env.state.price / env.state.first)
 
 
 class Trace:

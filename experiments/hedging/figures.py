@@ -72,6 +72,32 @@ def distribution(contest: Contest, names: Sequence[str]) -> Chart:
     )  # fmt: skip
 
 
+def tail(contest: Contest, names: Sequence[str]) -> Chart:
+    """Cost that a share of the paths exceeds, down to the worst ones."""
+    n = len(contest.final)
+    share = np.geomspace(0.5, 1.0 / n, 60)
+    traces = []
+    for i, name in enumerate(names):
+        ranked = np.sort(100.0 * contest.costs[name])[::-1]
+        place = np.minimum((share * n).astype(np.int64), n - 1)
+        traces.append(charts.line(
+            charts.rounded(100.0 * share), charts.rounded(ranked[place]), title_of(contest, name),
+            COLORS[i], hovertemplate="%{x:.3~g}% of paths cost more than %{y:.0f}%<extra></extra>",
+        ))  # fmt: skip
+    ticks = [50.0, 10.0, 1.0, 0.1, 0.01, 0.001]
+    layout = charts.layout(
+        charts.axis("share of paths that cost more", type="log", autorange="reversed",
+                    tickvals=ticks, ticktext=[f"{tick:g}%" for tick in ticks]),
+        charts.axis("cost, % of the premium"),
+    )  # fmt: skip
+    return Chart(
+        key="tail", title="How bad it gets",
+        caption="To the right are the rare, bad paths; where a line is above another, its hedger "
+        "loses more there.",
+        data=traces, layout=layout,
+    )  # fmt: skip
+
+
 def by_final_price(contest: Contest, names: Sequence[str]) -> Chart:
     """Mean cost by where the price ended."""
     edges = np.unique(np.quantile(contest.final, np.linspace(0.0, 1.0, 21)))
@@ -148,7 +174,7 @@ def worst_paths(contest: Contest) -> list[Chart]:
             ))  # fmt: skip
         layout = charts.layout(
             charts.axis("period"), charts.axis("holding"),
-            yaxis2=charts.axis("", overlaying="y", side="right", showgrid=False),
+            yaxis2=charts.axis("", overlaying="y", side="right", showgrid=False, tickformat=".2f"),
         )  # fmt: skip
         out.append(Chart(
             key=f"worst-{i}", title=f"Test path {path['world']}", caption="; ".join(told) + ".",

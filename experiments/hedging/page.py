@@ -4,6 +4,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from experiments.hedging import figures, tables
 from experiments.hedging.contest import Contest
 from experiments.report.page import Page, code, details, note, table, text
@@ -18,6 +20,8 @@ METHOD = (
     "less what the holding gained, over the premium of the option that was sold first.",
     "Intervals are percentiles of a bootstrap that draws whole paths: a path which is drawn counts "
     "for every hedger. They measure the noise of finitely many paths, not the error of the model.",
+    "Stretches of one record overlap: their intervals come from drawing blocks of 28 neighbouring "
+    "days on which they begin, and are still rather too short where the record has few blocks.",
 )
 
 
@@ -62,8 +66,13 @@ def render(contest: Contest, config: Mapping[str, Any], command: Sequence[str]) 
         it.side_by_side(*figures.holdings(contest, drawn)),
     )  # fmt: skip
     first = figures.title_of(contest, drawn[0])
+    rare = table(
+        "Bad outcomes in % of the premium; differences are paired, with 95% intervals",
+        tables.RARE_HEADS, tables.rare_rows(summary),
+    )  # fmt: skip
     it.section(
-        "worst", "Where it fails", f"The paths that cost {first} most.",
+        "worst", "Where it fails", failing(contest), it.side_by_side(figures.tail(contest, drawn)),
+        rare, text(f"The paths that cost {first} most:"),
         it.side_by_side(*figures.worst_paths(contest)),
     )  # fmt: skip
     listed = table("Configuration", ("parameter", "value"), [[k, v] for k, v in flatten(config)])
@@ -93,6 +102,29 @@ def headline(summary: Json) -> str:
         y = it["statistics"]["objective"]
         said.append(f"{title} {word}: {y:.1f}%, difference {tables.change(found)}")
     return ". ".join(said) + "."
+
+
+def failing(contest: Contest) -> str:
+    """Say what the worst paths of the first learned hedger cost, and others on the same ones."""
+    entries, best = contest.summary["hedgers"], contest.summary["best"]
+    learned = [name for name, it in entries.items() if it["learned"]]
+    name = learned[0] if learned else best
+    others = [other for other in dict.fromkeys([best, next(iter(entries))]) if other != name]
+    cost = contest.costs[name]
+    worst = np.argsort(-cost)[: max(len(cost) // 100, 1)]
+    title = entries[name]["title"]
+    said = [
+        f"The worst 1% of paths of {title} cost {100.0 * cost[worst].mean():.0f}% of the premium"
+    ]
+    said += [
+        f"{entries[other]['title']} costs {100.0 * contest.costs[other][worst].mean():.0f}% there "
+        f"and {entries[other]['statistics']['cvar_99']:.0f}% in its own worst 1%"
+        for other in others
+    ]
+    if others:
+        more = 100.0 * float((cost > contest.costs[others[0]]).mean())
+        said.append(f"on {more:.0f}% of all paths it costs more than {entries[others[0]]['title']}")
+    return "; ".join(said) + "."
 
 
 def _warnings(summary: Json) -> str:

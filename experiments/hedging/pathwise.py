@@ -20,6 +20,7 @@ import numpy as np
 
 from agents.hedgers.hedger import BAND, TARGET, Desk, toward
 from agents.hedgers.network import ACTIVATIONS, Network
+from envs.hedging.state import PAID
 from envs.hedging.terms import HedgingTerms
 from experiments.hedging.objective import ENTROPIC, MEAN, SHORTFALL, SPREAD, Objective
 from experiments.hedging.play import TRAINING, VALIDATION, Setting
@@ -39,6 +40,8 @@ class Recorded(NamedTuple):
     delta: F32  # (period, world) of the options owed
     price: F32  # (period + 1, world) over the first price
     swap: F32  # (period + 1, world) price of a variance swap over the first price
+    own: F32  # (period + 1, world) price of what is held over the first price of the underlying
+    paid: F32  # (period, world) share of the holding's worth that is paid as funding
     options: F32  # (period, world) what the options cost in the period, over `unit`
     unit: F32  # (world,) premium over the first price (coin: over one coin)
 
@@ -64,12 +67,14 @@ def recorded(setting: Setting, seed: int, first: int, n: int) -> Recorded:
     env = setting.worlds(n, first)
     desk, n_steps = Desk.of(env.describe()), setting.terms.contract.n_steps
     seen = np.empty((n_steps, n, len(env.fields)), np.float32)
-    delta, options = (np.empty((n_steps, n), np.float32) for _ in range(2))
-    price, swap = (np.empty((n_steps + 1, n), np.float32) for _ in range(2))
+    delta, options, paid = (np.empty((n_steps, n), np.float32) for _ in range(3))
+    price, swap, own = (np.empty((n_steps + 1, n), np.float32) for _ in range(3))
+    funding = setting.terms.costs.funding_per_year * desk.years_per_step
     none, actions = np.zeros(n), np.zeros((n, desk.n_actions))
     observation, _ = env.reset(seed=seed)
     state, before = env.state, np.zeros(n)
-    price[0], swap[0] = 1.0, state.swap_price / state.first
+    price[0], swap[0], own[0] = 1.0, state.swap_price / state.first, np.exp(state.premium)
+    told = env.market.conditions
     for t in range(n_steps):
         seen[t], delta[t] = observation, state.delta
         actions[:, : desk.n_own] = toward(desk, none, none, state.delta)
@@ -78,13 +83,15 @@ def recorded(setting: Setting, seed: int, first: int, n: int) -> Recorded:
         before = state.cost.copy()
         price[t + 1] = state.price / state.first
         swap[t + 1] = state.swap_price / state.first
+        own[t + 1] = np.exp(state.premium) * price[t + 1]
+        paid[t] = funding if told is None else funding + told[:, t + 1, PAID]
     unit = state.unit if desk.inverse else state.unit / state.first
     if np.abs(state.turnover).max() > 1e-9:
         raise ConfigError(
             "pathwise training needs an action that holds nothing, and this action space has none; "
             "widen terms.action.centre and width"
         )
-    return Recorded(seen, delta, price, swap, options, unit.astype(np.float32))
+    return Recorded(seen, delta, price, swap, own, paid, options, unit.astype(np.float32))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,7 +227,7 @@ class Simulator:
         self.torch = torch
         terms = setting.terms
         self.action, self.costs = terms.action, terms.costs
-        self.years, self.inverse = terms.contract.years_per_step, terms.contract.settled != "linear"
+        self.inverse = terms.contract.settled != "linear"
         fields = setting.worlds(1, TRAINING).fields
         self.at = {name: fields.index(name) for name in OWN if name in fields}
         self.swap, self.swap_at = terms.swap, 1 + (terms.action.kind == BAND)
@@ -228,14 +235,14 @@ class Simulator:
     def cost(self, episodes: Recorded, layers: Tensors, activation: str) -> Any:
         """Cost of each episode in premiums, a tensor (world,)."""
         torch = self.torch
-        seen, delta, price, swap, options, unit = (torch.from_numpy(array) for array in episodes)
+        seen, delta, price, swap, own, paid, options, unit = map(torch.from_numpy, episodes)
         n = unit.shape[0]
         held, cost, swaps = (torch.zeros(n) for _ in range(3))
         for t in range(delta.shape[0]):
             actions = policy(torch, self._view(seen[t], held, cost, swaps), layers, activation)
             target = self._target(actions, held, delta[t])
-            now, after = price[t], price[t + 1]
-            spent = self._fee((target - held).abs(), now)
+            now, after = own[t], own[t + 1]
+            spent = self._fee((target - held).abs(), price[t])
             gain = target * (after - now)
             held = target
             if self.swap.enabled:
@@ -244,8 +251,7 @@ class Simulator:
                 gain, swaps = gain + wanted * (swap[t + 1] - swap[t]), wanted
             if self.inverse:
                 gain, held = gain / after, target * now / after
-            funding = self.costs.funding_per_year * self.years * held
-            funding = funding if self.inverse else funding * after
+            funding = paid[t] * held if self.inverse else paid[t] * held * after
             cost = cost + options[t] + (spent + funding - gain) / unit
         if self.costs.unwind:
             cost = cost + self._fee(held.abs(), price[-1]) / unit

@@ -22,7 +22,8 @@ from sim.kernel import F64, Bool
 
 TRAINING, ESTIMATION, VALIDATION, TUNING, TEST = 0, 1 << 27, 1 << 28, 2 << 28, 3 << 28
 """First world ids; training has more than any run reaches before the next begins."""
-FIGURES = ("cost", "trading", "funding", "penalty", "turnover", "margin_calls", "liquidated")
+FIGURES = ("cost", "trading", "funding", "penalty", "turnover", "margin_calls", "liquidated",
+           "liquidations", "insurance", "shortfall")  # fmt: skip
 
 Watch = Callable[[int, OptionHedgingVectorEnv, Bool], None]
 """Called after each period with its number, the environment and which worlds were over before."""
@@ -97,9 +98,12 @@ class Played:
     ----------
     figures : dict of str to array
         Names as in `FIGURES`.
+    began : array (path,) or None
+        Unix time at which each path begins, where prices are recorded ones.
     """
 
     figures: Mapping[str, F64]
+    began: F64 | None = None
 
     @property
     def cost(self) -> F64:
@@ -110,7 +114,11 @@ class Played:
     def joined(cls, parts: Sequence["Played"]) -> "Played":
         """Join parts, in their order."""
         names = parts[0].figures
-        return cls({name: np.concatenate([part.figures[name] for part in parts]) for name in names})
+        times = [part.began for part in parts if part.began is not None]
+        return cls(
+            {name: np.concatenate([part.figures[name] for part in parts]) for name in names},
+            np.concatenate(times) if times else None,
+        )
 
 
 def sight_of(env: OptionHedgingVectorEnv, observation: Any) -> Sight:
@@ -165,6 +173,7 @@ def _chunk(
 ) -> Played:
     env = setting.worlds(n, first, fields_of(hedger))
     observation, _ = env.reset(seed=seed)
+    began = None if env.market.began is None else env.market.began.copy()
     figures = {name: np.zeros(n) for name in FIGURES}
     over: Bool = np.zeros(n, np.bool_)
     for t in range(setting.terms.contract.n_steps):
@@ -180,4 +189,4 @@ def _chunk(
             over |= fresh
         if over.all():
             break
-    return Played(figures)
+    return Played(figures, began)

@@ -89,7 +89,7 @@ class Session:
 
     def spent(self) -> float:
         """Seconds of the training so far, interruptions left out."""
-        return self.seconds + time.monotonic() - self._begun
+        return self.seconds if self.finished else self.seconds + time.monotonic() - self._begun
 
     def judge(self, network: Network, algorithm: str, steps: int) -> float:
         """Play a policy on the validation paths; keep it where it is the best so far."""
@@ -127,9 +127,10 @@ class Session:
 
     def keep(self, finished: bool = False) -> None:
         """Write the log; a state that is written before it is what resuming starts from."""
+        self.seconds, self._begun = self.spent(), time.monotonic()
         self.finished = finished
         told = {
-            "about": self.about, "log": self.log, "best": self.best, "seconds": self.spent(),
+            "about": self.about, "log": self.log, "best": self.best, "seconds": self.seconds,
             "cpu_seconds_of_last_part": time.process_time() - self._cpu, "finished": finished,
         }  # fmt: skip
         self.folder.mkdir(parents=True, exist_ok=True)

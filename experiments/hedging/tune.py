@@ -1,4 +1,4 @@
-"""Set a classical hedger's numbers on paths of their own."""
+"""Set a classical hedger's numbers, one after the other, on paths of their own."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ _GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)
 
 
 def tuned(setting: Setting, hedger: Hedger, seed: int, paths: int) -> Hedger:
-    """Return the hedger with what it estimates from, or what is best on, training paths.
+    """Return the hedger with what it estimates from, and what is best on, training paths.
 
     Parameters
     ----------
@@ -27,15 +27,17 @@ def tuned(setting: Setting, hedger: Hedger, seed: int, paths: int) -> Hedger:
     """
     if hedger.fits:
         hedger = hedger.fitted(moves(setting, hedger.desk, seed, paths))
-    scalar = hedger.scalar
-    if scalar is None:
-        return hedger
+    while (scalar := hedger.scalar) is not None:
+        hedger = hedger.with_scalar(lowest_of(_worth(setting, hedger, seed, paths), scalar))
+    return hedger
 
+
+def _worth(setting: Setting, hedger: Hedger, seed: int, paths: int) -> Callable[[float], float]:
     def worth(value: float) -> float:
         played = play(setting, hedger.with_scalar(value), seed, TUNING, paths)
         return setting.objective(played.cost)
 
-    return hedger.with_scalar(lowest_of(worth, scalar))
+    return worth
 
 
 def moves(setting: Setting, desk: Desk, seed: int, paths: int) -> Iterator[tuple[Sight, Sight]]:

@@ -49,7 +49,8 @@ table{border-collapse:collapse;font-size:14.5px;font-variant-numeric:tabular-num
 th,td{padding:7px 18px 7px 0;text-align:right;border-bottom:1px solid var(--rule);
 white-space:nowrap;vertical-align:top}
 th:first-child{text-align:left}
-thead th{color:var(--muted);font-weight:600;border-bottom:2px solid var(--rule)}
+thead th{color:var(--muted);font-weight:600;border-bottom:2px solid var(--rule);
+white-space:normal;vertical-align:bottom}
 tbody th{font-weight:400}
 td:last-child,th:last-child{padding-right:4px}
 td.left,th.left{text-align:left}

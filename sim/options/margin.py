@@ -22,6 +22,7 @@ from sim.kernel import F64, kernel
 from sim.options.black import black
 from sim.options.terms import broadcast, flattened
 
+INITIAL, INITIAL_FLOOR, MAINTENANCE = 0.15, 0.1, 0.075  # of the underlying, per short option
 PRICE_RANGE = 0.16
 N_PRICES = 9
 VOL_UP, VOL_DOWN, MIN_VOL_UP = 0.5, 0.25, 0.5
@@ -36,28 +37,32 @@ def out_of_the_money(underlying: float, strike: float, sign: float) -> float:
 
 @kernel
 def short_option_margin(
-    underlying: float, strike: float, mark: float, sign: float
-) -> tuple[float, float]:
+    underlying: float, strike: float, mark: float, sign: float, most: float = INITIAL,
+    least: float = INITIAL_FLOOR, kept: float = MAINTENANCE,
+) -> tuple[float, float]:  # fmt: skip
     """Compute initial and maintenance margin of one short contract, coin.
 
-    A call: max(0.15 - OTM, 0.1) + mark and 0.075 + mark. A put: maintenance is max(0.075, 0.075
-    mark) + mark, and the initial margin is the call's or, where larger, the maintenance margin.
+    A call: max(most - OTM, least) + mark and kept + mark, at Deribit 0.15, 0.1 and 0.075. A put:
+    maintenance is max(kept, kept mark) + mark, and the initial margin is the call's or, where
+    larger, the maintenance margin.
     """
-    initial = max(0.15 - out_of_the_money(underlying, strike, sign), 0.1) + mark
+    initial = max(most - out_of_the_money(underlying, strike, sign), least) + mark
     if sign > 0.0:
-        return initial, 0.075 + mark
-    maintenance = max(0.075, 0.075 * mark) + mark
+        return initial, kept + mark
+    maintenance = max(kept, kept * mark) + mark
     return max(initial, maintenance), maintenance
 
 
 @kernel
-def perpetual_margin(size: float) -> tuple[float, float]:
-    """Compute initial and maintenance margin of a BTC perpetual of `size` coins, coin.
+def perpetual_margin(
+    size: float, initial: float = 0.02, maintenance: float = 0.01, slope: float = 0.00005
+) -> tuple[float, float]:
+    """Compute initial and maintenance margin of a perpetual of `size` coins, coin.
 
-    2% and 1% of the position, plus 0.005% per coin of it.
+    Shares of the position that grow by `slope` per coin of it; the defaults are Deribit's for BTC.
     """
     size = abs(size)
-    return (0.02 + 0.00005 * size) * size, (0.01 + 0.00005 * size) * size
+    return (initial + slope * size) * size, (maintenance + slope * size) * size
 
 
 @kernel

@@ -9,8 +9,13 @@ import math
 import numpy as np
 import pytest
 
+from envs.hedging.perpetual import PerpetualMarket
+from envs.hedging.state import PAID, PREMIUM
 from envs.hedging.terms import Action, Clients, Contract, Costs, Life, Listed, Mark, Reward, Swap
+from envs.hedging.vector import OptionHedgingVectorEnv
 from sim import streams
+from sim.perps.premium import Premium
+from sim.perps.terms import PerpParams
 
 
 def normal_share(x):
@@ -31,6 +36,10 @@ class SlowHedger:
     def __init__(self, env, w):
         self.env, self.w, self.terms = env, w, env.terms
         self.path = env.market.path[w].copy()
+        told = env.market.conditions
+        self.premium = np.zeros(len(self.path)) if told is None else told[w, :, PREMIUM].copy()
+        self.paid = np.zeros(len(self.path)) if told is None else told[w, :, PAID].copy()
+        self.penalty, self.refused, self.gone = 0.0, 0, False
         self.inverse = self.terms.contract.settled == "inverse"
         self.t, self.cash, self.cost, self.turnover = 0, 0.0, 0.0, 0.0
         self.units = 0.0  # linear: of the underlying; inverse: dollars of the perpetual
@@ -50,6 +59,11 @@ class SlowHedger:
     @property
     def price(self):
         return float(self.path[self.t, 0])
+
+    @property
+    def own(self):
+        """Price of what is held."""
+        return self.price * math.exp(self.premium[self.t])
 
     @property
     def coin(self):
@@ -114,7 +128,7 @@ class SlowHedger:
         return 100.0 * (sum(self.swap_log) + rest)
 
     def wealth(self):
-        position = 0.0 if self.inverse else self.units * self.price
+        position = 0.0 if self.inverse else self.units * self.own
         swaps = self.swaps * self.swap_price() if self.terms.swap.enabled else 0.0
         return self.cash + position + swaps - self.owed()
 
@@ -126,11 +140,14 @@ class SlowHedger:
         self.book.append((strike, expiry, quantity, sign))
 
     def holding(self):
-        return self.units / self.price if self.inverse else self.units
+        return self.units / self.own if self.inverse else self.units
 
     def hold(self, target):
         """Trade to a holding; pay for it."""
         costs, size = self.terms.costs, target - self.holding()
+        if abs(target) > abs(self.holding()) and self.equity() < self.margin(target, 0):
+            self.refused += 1
+            return
         now = 1.0 if self.inverse else self.price
         fee = abs(size) * now * (costs.proportional + costs.half_spread)
         fee += costs.impact * size * size * now
@@ -138,9 +155,9 @@ class SlowHedger:
             fee += costs.fixed * (1.0 if self.inverse else float(self.path[0, 0]))
         self.cash -= fee
         if self.inverse:
-            self.units += size * self.price
+            self.units += size * self.own
         else:
-            self.cash -= size * self.price
+            self.cash -= size * self.own
             self.units += size
         self.turnover += abs(size)
 
@@ -190,6 +207,48 @@ class SlowHedger:
             target = held + rules.most * action[0]
         self.hold(min(max(target, rules.low), rules.high))
 
+    # -- margin -----------------------------------------------------------------------------------
+
+    def equity(self):
+        """Collateral and what was made since; Deribit's rules, in the account's currency."""
+        collateral = self.terms.life.collateral
+        return collateral * (1.0 if self.inverse else float(self.path[0, 0])) + self.wealth()
+
+    def margin(self, held, kind):
+        """Initial (0) or maintenance (1) margin with a holding, beside the marks of options."""
+        life, held = self.terms.life, abs(held)
+        rate = (life.initial_margin, life.maintenance_margin)[kind]
+        coins = held * rate + life.margin_slope * held * held
+        for strike, expiry, owed, sign in self.book:
+            if owed > 0.0:
+                off = max(sign * (strike - self.price), 0.0) / self.price
+                mark = self.worth_of(strike, expiry, sign) * self.coin / self.price
+                first = max(life.option_initial - off, life.option_initial_floor)
+                kept = life.option_margin * (1.0 if sign > 0.0 else max(1.0, mark))
+                coins += owed * (kept if kind == 1 else first if sign > 0.0 else max(first, kept))
+        return coins * (1.0 if self.inverse else self.price)
+
+    def liquidate(self):
+        """Close lot after lot while the margin does not suffice."""
+        life = self.terms.life
+        lots = 1 if life.liquidation == "whole" else math.ceil(1.0 / life.liquidation_lot)
+        for left in range(lots, 0, -1):
+            if self.equity() >= self.margin(self.holding(), 1):
+                return
+            now = 1.0 if self.inverse else self.price
+            short = sum(max(owed, 0.0) for _, _, owed, _ in self.book)
+            fee = life.liquidation_fee * abs(self.holding()) + life.option_liquidation_fee * short
+            fee = min(fee * now / left, max(self.equity(), 0.0))
+            self.cash -= fee
+            self.penalty += fee / self.unit
+            if not self.inverse:
+                self.cash += self.units / left * self.own
+            self.units -= self.units / left
+            for strike, expiry, owed, sign in self.book:
+                self.cash -= owed / left * self.worth_of(strike, expiry, sign)
+            self.book = [(a, b, owed - owed / left, c) for a, b, owed, c in self.book]
+        self.gone = True
+
     # -- time -------------------------------------------------------------------------------------
 
     def settle(self):
@@ -214,18 +273,26 @@ class SlowHedger:
     def step(self, action, out=False):
         """Play a period; return what it cost, over the premium."""
         years = self.terms.contract.years_per_step
-        before, last_price = self.wealth(), self.price
+        before = self.wealth()
         if not out:
             self.act(action)
         variance = float(self.path[self.t, 1]) ** 2 if self.terms.swap.enabled else 0.0
+        if self.t == 0:
+            costs, quantity = self.terms.costs, self.terms.contract.quantity
+            sold = costs.option_fee * (1.0 if self.inverse else self.price)
+            self.cash -= quantity * min(sold, costs.option_fee_cap * self.unit / (quantity or 1.0))
+        last_price = self.own
         self.t += 1
         if self.terms.swap.enabled:
             self.swap_log.append(0.5 * years * (variance + float(self.path[self.t, 1]) ** 2))
         if self.inverse:
-            self.cash += self.units * (1.0 / last_price - 1.0 / self.price)
-        now = 1.0 if self.inverse else self.price
-        self.cash -= self.terms.costs.funding_per_year * years * self.holding() * now
+            self.cash += self.units * (1.0 / last_price - 1.0 / self.own)
+        now = 1.0 if self.inverse else self.own
+        paid = self.terms.costs.funding_per_year * years + self.paid[self.t]
+        self.cash -= paid * self.holding() * now
         self.settle()
+        if self.t < self.terms.contract.n_steps:
+            self.liquidate()
         c = before - self.wealth()
         if self.t == self.terms.contract.n_steps and self.terms.costs.unwind:
             before = self.wealth()
@@ -286,6 +353,10 @@ CASES = {
         "listed": Listed(enabled=True, expiry_steps=6),
         "action": Action(low=-9.0, high=9.0),
     },
+    "fee of the sale": {
+        "contract": Contract(settled="inverse", quantity=2.0, **DAILY),
+        "costs": Costs(option_fee=3e-4, proportional=5e-4),
+    },
     "outages": {"life": Life(outage_per_step=0.4, outage_steps=2.0)},
 }  # fmt: skip
 
@@ -311,3 +382,53 @@ def test_the_kernels_book_what_a_slow_hedger_books(make, actions, case):
     np.testing.assert_allclose(env.state.turnover, [s.turnover for s in slow], rtol=1e-9)
     parts = env.state.trading + env.state.funding
     assert np.all(parts[env.state.turnover > 0] != 0.0)
+
+
+def hedged_with_a_perpetual(inner, funding_hours=0.0, samples=1):
+    """The same market with a perpetual whose premium is large enough to matter."""
+    premium = Premium(mean=0.002, dispersion=0.01, half_life_hours=48.0)
+    perp = PerpParams(funding_hours=funding_hours, funding_cap=0.01)
+    return PerpetualMarket(index=inner, premium=premium, perp=perp, samples=samples)
+
+
+@pytest.mark.parametrize("kind", ["call", "put"])
+@pytest.mark.parametrize("settled", ["linear", "inverse"])
+@pytest.mark.parametrize("liquidation", ["whole", "incremental"])
+def test_an_account_with_a_perpetual_is_margined_as_a_slow_one(
+    make, actions, kind, settled, liquidation
+):
+    life = Life(
+        collateral=0.2, initial_margin=0.05, maintenance_margin=0.02, margin_slope=0.01,
+        liquidation=liquidation, liquidation_lot=0.2,
+    )  # fmt: skip
+    terms = {
+        "contract": Contract(kind=kind, settled=settled, delivery_minutes=30.0, **DAILY),
+        "costs": Costs(proportional=5e-4, option_fee=3e-4, delivery_fee=1.5e-4),
+        "action": FREE, "life": life, "mark": Mark(volatility=1.1), "reward": Reward(kind="pnl"),
+    }  # fmt: skip
+    plain = make(64, **terms)
+    env = OptionHedgingVectorEnv(
+        64, terms=plain.terms, market=hedged_with_a_perpetual(plain.market)
+    )
+    env.reset(seed=4)
+    slow, source = [SlowHedger(env, w) for w in range(64)], actions(env)
+    over, wiped, parts = np.zeros(64, bool), 0, 0
+    for t in range(12):
+        action = next(source)
+        _, reward, terminated, _, info = env.step(action)
+        for w in np.flatnonzero(~over):
+            booked = slow[w].step(action[w])
+            assert -reward[w] == pytest.approx(booked, rel=1e-9, abs=1e-10), (t, w)
+            assert env.state.margin_calls[w] == slow[w].refused
+            assert env.state.penalty[w] == pytest.approx(slow[w].penalty, rel=1e-9)
+            assert terminated[w] == (slow[w].gone or t == 11)
+            if terminated[w]:
+                assert info["liquidated"][w] == slow[w].gone
+                assert info["insurance"][w] == pytest.approx(slow[w].penalty, rel=1e-9)
+                owed = max(-slow[w].equity(), 0.0) / slow[w].unit if slow[w].gone else 0.0
+                assert info["shortfall"][w] == pytest.approx(owed, abs=1e-9)
+                wiped += slow[w].gone
+                parts += info["liquidations"][w] > 0 and not slow[w].gone
+        over |= terminated
+    assert sum(it.refused for it in slow) > 0
+    assert wiped > 0 if liquidation == "whole" else parts > 0

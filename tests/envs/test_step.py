@@ -49,7 +49,7 @@ def test_margin_refuses_what_equity_does_not_cover(make):
     """With equity 30 and an initial margin of 50% a holding of 0.5 passes, one of 0.7 does not."""
     life = Life(
         collateral=0.3, initial_margin=0.5, maintenance_margin=0.0, margin_slope=0.0,
-        option_margin=0.0,
+        option_margin=0.0, option_initial=0.0, option_initial_floor=0.0,
     )  # fmt: skip
     env = make(
         2, contract=Contract(n_steps=3), mark=Mark(volatility=0.6), life=life,

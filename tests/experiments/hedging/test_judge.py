@@ -105,3 +105,38 @@ def test_environments_of_one_setting_do_not_share_their_paths(cao):
     assert (first.market.path == path).all()
     assert (first.state.price == path[:, 1, 0]).all()
     assert (price == path[:, 0, 0]).all()
+
+
+def test_paths_of_a_record_are_drawn_by_blocks_of_days():
+    """A cost that is one for each block of weeks: overlapping paths are no new information.
+
+    400 days, 50 paths on each. Were paths independent, the interval of the mean would be as short
+    as 20,000 draws make it; by blocks it is as wide as some 14 of them make it.
+    """
+    rng = np.random.default_rng(3)
+    day = np.repeat(np.arange(400), 50)
+    began = 86_400.0 * (day + rng.random(day.size))
+    level = np.repeat(rng.normal(size=20), 20)[day]
+    costs = {"a": 1.0 + 0.01 * rng.normal(size=day.size), "b": 1.0 + level}
+    told = Objective("mean")
+    alone = differences(costs, "a", told)["b"]["objective"]
+    found = differences(costs, "a", told, began=began)["b"]["objective"]
+    assert found["value"] == alone["value"]
+    width, narrow = (it["high_95"] - it["low_95"] for it in (found, alone))
+    expected = 2.0 * 1.96 * 100.0 * level.std() / np.sqrt(20.0)  # blocks of 20 equal days
+    assert narrow < 0.06 * expected
+    assert 0.6 * expected < width < 1.4 * expected
+    shuffled = differences(costs, "a", told, began=rng.permutation(began))["b"]["objective"]
+    assert shuffled["high_95"] - shuffled["low_95"] < 0.4 * expected
+
+
+def test_the_tail_of_an_uneven_draw_is_that_of_the_repeated_paths():
+    costs = {"a": np.zeros(60), "b": np.random.default_rng(1).exponential(size=60)}
+    days = np.arange(60) // 6
+    objective = Objective("expected shortfall", alpha=0.9)
+    seen = differences(costs, "a", objective, seed=4, resamples=1, began=86_400.0 * days)
+    start = np.random.default_rng(4).integers(0, 10, 1)
+    drawn = (start + np.arange(10)) % 10  # one block, longer than the record: all days once
+    repeated = np.concatenate([costs["b"][days == d] for d in drawn])
+    expected = 100.0 * tail.expected_shortfall(repeated, 0.9)
+    assert seen["b"]["objective"]["low_95"] == pytest.approx(expected, rel=1e-12)

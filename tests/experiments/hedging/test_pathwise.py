@@ -9,12 +9,15 @@ from agents.hedgers.band import FixedBand
 from agents.hedgers.learned import Learned
 from agents.hedgers.model_file import Model, load
 from envs.hedging.market import PathMarket
+from envs.hedging.perpetual import PerpetualMarket, WarmMarket
 from envs.hedging.terms import Action, Clients, Contract, Costs, Life, Listed, Mark, Reward, Swap
 from experiments.hedging.objective import Objective
 from experiments.hedging.pathwise import Pathwise, Simulator, differentiable, recorded, refused
 from experiments.hedging.play import TEST, VALIDATION, bound, play
 from experiments.hedging.training import Session
 from sim.errors import ConfigError, InputError
+from sim.perps.premium import Premium
+from sim.perps.terms import PerpParams
 from sim.prices.heston import Heston
 
 SMALL = {"batch": 256, "width": 16, "every": 4}
@@ -37,6 +40,11 @@ VARIANTS = {
         "swap": Swap(enabled=True, most=5.0, proportional=0.01), "mark": Mark(),
         "observation": dict.fromkeys(("moneyness", "holding", "swap_holding", "vega"), True),
     },
+    "perpetual": {
+        "contract": Contract(settled="inverse", n_steps=8, days_per_year=365.0),
+        "costs": Costs(proportional=0.0005, funding_per_year=0.1, option_fee=0.0003),
+        "observation": dict.fromkeys(("moneyness", "holding", "funding", "cost"), True),
+    },
     "clients": {
         "clients": Clients(per_step=0.5, expiry_steps=6), "contract": Contract(n_steps=8),
         "action": Action(low=-8.0, high=8.0, centre=8.0, width=4.0),
@@ -58,6 +66,11 @@ def test_the_simulator_costs_what_the_environment_does(name, cao, torch, tmp_pat
             mean_reversion=1.0, vol_of_vol=0.5, leverage=-0.6,
         )  # fmt: skip
         setting = replace(setting, market=PathMarket(process=process))
+    if name == "perpetual":
+        premium = Premium(mean=0.001, dispersion=0.003, half_life_hours=24.0)
+        index = WarmMarket(process=cao.market.process, warm_up=3)
+        market = PerpetualMarket(index=index, premium=premium, perp=PerpParams())
+        setting = replace(setting, market=market)
     assert refused(setting.terms) == ""
     algorithm = Pathwise(**SMALL)
     layers = algorithm._layers(torch, session(setting, tmp_path, algorithm))

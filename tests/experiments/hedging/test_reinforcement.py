@@ -183,6 +183,13 @@ def test_off_policy_estimates_are_of_the_policys_mean(cao, tmp_path, monkeypatch
     )
 
 
+def test_a_policy_that_does_not_see_what_was_lost_is_trained_off_policy_too(cao, tmp_path):
+    algorithm = made("td3", steps=2 * 20 * 64)
+    it = session(cao.without("cost"), tmp_path, algorithm)
+    algorithm.train(it)
+    assert load(it.model).network.n_inputs == 4
+
+
 def test_each_estimate_has_paths_of_its_own(cao):
     rng = np.random.default_rng(0)
     network = Network(
