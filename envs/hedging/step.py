@@ -61,7 +61,7 @@ def begin(
         state.volatility[w] = state.seen_volatility[w] = vol
         state.variance[w] = vol * vol * terms["years"]
         state.holding[w] = state.cost[w] = state.trading[w] = state.funding[w] = 0.0
-        state.penalty[w] = state.turnover[w] = state.margin_ratio[w] = state.last[w] = 0.0
+        state.penalty[w] = state.turnover[w] = state.last[w] = 0.0
         state.seen_log[w] = state.unseen[w] = state.swap_held[w] = state.swap_paid[w] = 0.0
         state.t[w], state.margin_calls[w], state.n_slots[w], state.liquidations[w] = 0, 0, 0, 0
         state.insurance[w] = state.shortfall[w] = 0.0
@@ -92,6 +92,16 @@ def begin(
         if terms["per_step"] > 0.0:
             serve_clients(state, terms, key, world_ids[w], w)
             mark_one(state, terms, w)
+        state.margin_ratio[w] = 0.0
+        if terms["collateral"] < np.inf:
+            equity, _, maintenance = margins(state, terms, w)
+            state.margin_ratio[w] = ratio_of(equity, maintenance)
+
+
+@inlined
+def ratio_of(equity: float, maintenance: float) -> float:
+    """Maintenance margin over equity, finite."""
+    return min(maintenance / equity, FAR) if equity > 0.0 else FAR
 
 
 @inlined
@@ -369,7 +379,7 @@ def settle(
         state.cost[w] = before + c
         if bounded:
             equity, _, maintenance = margins(state, terms, w)
-            state.margin_ratio[w] = min(maintenance / equity, FAR) if equity > 0.0 else FAR
+            state.margin_ratio[w] = ratio_of(equity, maintenance)
             if equity < maintenance and not last:
                 c += liquidate(state, terms, closing[w] if closing is not None else 0.0, w)
                 state.cost[w] = before + c

@@ -105,6 +105,14 @@ def test_a_stale_view_shows_the_last_prices_and_hides_the_return(make):
     np.testing.assert_allclose(third[stale & now, 2], both, rtol=1e-5)
 
 
+def test_the_margin_ratio_is_told_from_the_start(make):
+    """A short option needs 7.5% of the price, of a collateral of half of it."""
+    life = Life(collateral=0.5, maintenance_margin=0.0, option_margin=0.075)
+    env = make(3, mark=Mark(volatility=0.6), life=life, observation={"margin_ratio": True})
+    observation, _ = env.reset(seed=0)
+    np.testing.assert_allclose(observation, 0.15, rtol=1e-6)
+
+
 def test_outages_come_and_go_as_often_as_stated(make):
     env = make(
         4000, contract=Contract(n_steps=40), mark=Mark(volatility=0.6),
