@@ -66,7 +66,8 @@ def parts(config: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         node: Any = whole[key]
         for name in filter(None, inner.split(".")):
             node = node[name]
-        reason = reason_of(deepest, get_object(node["_target_"]))
+        absent = isinstance(deepest, ImportError) or "_target_" not in node
+        reason = reason_of(deepest, None if absent else get_object(node["_target_"]))
         place = f"{key}.{inner}" if inner else key
         raise ConfigError(f"environment {config}: {place}: {reason}; correct it") from error
     return made

@@ -81,11 +81,16 @@ def _made(place: str, description: Mapping[str, Any]) -> Any:
             kind = InputError if isinstance(deepest, InputError) else ConfigError
             raise kind(f"{place}: {deepest}") from error
         node = _below(description, inner)
-        reason = reason_of(deepest, get_object(node["_target_"]) if "_target_" in node else None)
+        reason = reason_of(deepest, None if isinstance(deepest, ImportError) else _maker(node))
         raise ConfigError(
             f"{place} cannot be made from these values{_texts(node)}: {reason}; correct their "
             "names and types"
         ) from error
+
+
+def _maker(node: Mapping[str, Any]) -> Any:
+    """Return what makes a part; None where the description names nothing."""
+    return get_object(node["_target_"]) if "_target_" in node else None
 
 
 def _below(description: Mapping[str, Any], inner: str) -> Mapping[str, Any]:
