@@ -14,6 +14,7 @@ Json = dict[str, Any]
 COLORS = (charts.RED, charts.BLUE, charts.TEAL, charts.PURPLE, charts.AMBER, charts.GREY)
 SCALE = [[0.0, "#f5f7fb"], [0.5, "#8fb3d9"], [1.0, "#123f73"]]
 CHANGE = [[0.0, "#b45309"], [0.5, "#ffffff"], [1.0, "#1d5fa6"]]
+NOWHERE = "#dfe1e6"  # behind a map: where no path came
 
 
 def title_of(contest: Contest, name: str) -> str:
@@ -148,10 +149,11 @@ def _map(
     }  # fmt: skip
     trace |= {"zmin": -reach, "zmax": reach} if reach is not None else {}
     layout = charts.layout(charts.axis("period"), charts.axis("price over the first"))
+    layout["plot_bgcolor"] = NOWHERE
     return Chart(
         key=f"map-{key}", title=f"Holding: {title}",
-        caption="Mean over the first test paths that came by; white where none did."
-        if reach is None else "Blue: holds more; brown: holds less.",
+        caption="Mean over the first test paths that came by; grey where none did."
+        if reach is None else "Blue: holds more; brown: holds less; grey: no path.",
         data=[trace], layout=layout,
     )  # fmt: skip
 
